@@ -1,0 +1,195 @@
+"""Dovecot 0.99 to 2.4: `imap-login`, `pop3-login`, `submission-login` and `managesieve-login` of one tag.
+
+The text is `SERVICE-login: VERB: ELEMENTS`. The verb is `Login` up to 2.3 and `Logged in` from 2.4 on (2.4 writes `Login aborted: ...`
+for a failure). A proxying host writes `proxy(USER...): Started proxying to ...` instead, once its backend has said yes. The elements
+are `login_log_format_elements`: keyed, comma separated, empty ones left out, the order the administrator's. They are read one after
+the other from a closed set; an unknown one (such as a bare SNI, which is the client's text) refuses the line, and so does a key that
+comes twice: `user=<...>` holds up to 80 bytes of the client's choice where auth_username_chars was emptied.
+"""
+
+import re
+from dataclasses import replace
+
+from syslogauth.core.address import pack
+from syslogauth.core.formats.grammar import ADDRESS, Format, Sample, client_address, compiled, printable
+from syslogauth.core.login import Login, Refusal
+from syslogauth.core.message import Message
+
+SERVICES = {b"imap": "imap", b"pop3": "pop3", b"submission": "submission", b"managesieve": "managesieve", b"sieve": "managesieve"}
+SERVICE = rb"(?P<service>imap|pop3|submission|managesieve|sieve)-login: "
+NAME = rb"[^\x00-\x1f\x7f<>()]{1,320}?"
+HOST_PORT = rb"[\w.:-]{1,255}"
+LINE, PROXIED, OLD = compiled(
+    SERVICE + rb"(?:Login|Logged in): (?P<elements>[a-z_]{2,16}=.*)",
+    SERVICE + rb"proxy\((?P<name>" + NAME + rb")(?:," + HOST_PORT + rb")?\): [Ss]tarted proxying to "
+    rb"(?:remote host|<" + HOST_PORT + rb">|" + HOST_PORT + rb")(?: \(\d{1,6}\.\d{3} secs\))?: (?P<elements>[a-z_]{2,16}=.*)",
+    rb"(?P<service>imap|pop3)-login: Login: (?P<user>[^\x00-\x20\x7f<>\[\],=]{1,255}) \[(?P<address>" + ADDRESS + rb")\]",
+)
+# Dovecot's own log file: `dovecot: STAMP Info: imap-login: Login: ...` (1.x), `STAMP imap-login: Info: Login: ...` (2.x)
+OWN_LOG_1, OWN_LOG_2 = compiled(
+    rb"(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} \d\d) \d\d:\d\d:\d\d Info: (?P<text>.*)",
+    rb"Info: (?P<text>.*)",
+)
+KEY = re.compile(rb"[a-z_]{2,16}=|TLSv1|TLS|secured")
+QUOTED = rb"<([^\x00-\x1f\x7f<>]{1,320})>"  # str_sanitize() cuts at 80 since 2.2; 320: the longest address (RFC 3696, erratum 1690)
+VALUES = {
+    key: re.compile(value)
+    for keys, value in (
+        (b"user=", QUOTED),
+        (b"method=", rb"([A-Za-z0-9_+-]{1,20})"),
+        (b"rip= lip= real_rip= real_lip=", rb"(" + ADDRESS + rb")"),
+        (b"mpid= pid= rport= lport= real_rport= real_lport=", rb"(\d{1,10})"),
+        (b"session=", rb"<?([A-Za-z0-9+/=]{0,64})>?"),
+        (b"orig= auth= master= original_user= auth_user= master_user=", QUOTED),
+        (b"TLS secured", rb"()"),
+        (b"TLSv1", rb"((?:\.[0-3])? with cipher [A-Z0-9_-]{1,64} \(\d{1,4}/\d{1,4} bits\))"),  # %k
+    )
+    for key in keys.split()
+}
+
+
+def recognise(message: Message) -> Login | Refusal:
+    text = message.text
+    if message.app_name != b"dovecot":  # a tag of the own log file: the service is in the tag
+        if (own := OWN_LOG_2.fullmatch(text)) is None:
+            return Refusal.NOT_LOGIN
+        text = message.app_name + b": " + own["text"]
+    elif message.priority is None and (own := OWN_LOG_1.fullmatch(text)):
+        text = own["text"]
+    if line := OLD.fullmatch(text):
+        address = client_address(line["address"])
+        return Login("dovecot", SERVICES[line["service"]], printable(line["user"]), address) if address else Refusal.BAD_ADDRESS
+    if line := LINE.fullmatch(text):
+        return _login(line["service"], line["elements"])
+    if line := PROXIED.fullmatch(text):
+        login = _login(line["service"], line["elements"])
+        if isinstance(login, Login) and login.user == printable(line["name"]):
+            return replace(login, proxied=True)
+        return login if isinstance(login, Refusal) else Refusal.AMBIGUOUS
+    return Refusal.NOT_LOGIN
+
+
+def _login(service: bytes, text: bytes) -> Login | Refusal:
+    values = _elements(text)
+    if not {b"user=", b"method=", b"rip=", b"lip="} <= values.keys():
+        return Refusal.AMBIGUOUS
+    if b"rip=" in values[b"user="]:  # read rightly here, but a name that holds the key is an attack or a mistake
+        return Refusal.AMBIGUOUS
+    if values[b"method="].upper() == b"ANONYMOUS":
+        return Refusal.ANONYMOUS
+    address = client_address(values[b"rip="])
+    if address is None:
+        return Refusal.BAD_ADDRESS
+    local_address = pack(values[b"lip="].decode("ascii"))
+    session = values.get(b"session=", b"").decode("ascii")
+    return Login("dovecot", SERVICES[service], printable(values[b"user="]), address, local_address, session)
+
+
+def _elements(text: bytes) -> dict[bytes, bytes]:
+    """The values by key; none at all where a key comes twice, or where anything is not of the closed set."""
+    values: dict[bytes, bytes] = {}
+    position = 0
+    while key := KEY.match(text, position):
+        if key[0] in values or key[0] not in VALUES or not (value := VALUES[key[0]].match(text, key.end())):
+            return {}
+        values[key[0]] = value[1]
+        position = value.end()
+        if position == len(text):
+            return values
+        if not text.startswith(b", ", position):
+            return {}
+        position += 2
+    return {}
+
+
+TAIL = "rip=192.0.2.25, lip=192.0.2.1, mpid=80, session=<Yw62FttgdcTAAAIZ>"
+
+FORMAT = Format(
+    name="dovecot",
+    app_names=frozenset((b"dovecot",)),
+    file_app_names=frozenset((b"imap-login", b"pop3-login", b"submission-login", b"managesieve-login")),
+    recognise=recognise,
+    samples=(
+        Sample("dovecot", f"imap-login: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap"),
+        Sample("dovecot", f"pop3-login: Logged in: user=<bob@example.org>, method=APOP, {TAIL}", "192.0.2.25", "bob@example.org", "pop3"),
+        Sample(
+            "dovecot",
+            "imap-login: Logged in: user=<bob>, method=PLAIN, rip=2001:db8::10, lip=2001:db8::1, mpid=96, TLS, session=</rLlMdtg0aYgAQ24>",
+            "2001:db8::10",
+            "bob",
+            "imap",
+        ),
+        Sample(
+            "dovecot",  # 1.1, 1.2
+            "pop3-login: Login: user=<bob>, method=PLAIN, rip=::ffff:192.0.2.25, lip=::ffff:192.0.2.1, TLS",
+            "192.0.2.25",
+            "bob",
+            "pop3",
+        ),
+        Sample("dovecot", "imap-login: Login: bob [192.0.2.25]", "192.0.2.25", "bob", "imap"),  # 0.99
+        Sample(
+            "dovecot",  # login_log_format_elements in another order, with %k
+            "imap-login: Login: user=<bob>, session=h6/hvXfOIQBA, method=XOAUTH2, rip=192.0.2.25, lip=192.0.2.1, secured, "
+            "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
+            "192.0.2.25",
+            "bob",
+            "imap",
+        ),
+        Sample("dovecot", f"managesieve-login: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "managesieve"),
+        Sample("dovecot", f"submission-login: Logged in: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "submission"),
+        Sample(
+            "dovecot",  # 2.0 to 2.2
+            "pop3-login: proxy(bob): started proxying to 198.51.100.3:110: user=<bob>, method=PLAIN, rip=192.0.2.25, lip=192.0.2.1",
+            "192.0.2.25",
+            "bob",
+            "pop3",
+        ),
+        Sample(
+            "dovecot",  # 2.3
+            f"imap-login: proxy(bob,127.0.0.1:143): Started proxying to <127.0.0.1> (0.000 secs): user=<bob>, method=PLAIN, {TAIL}",
+            "192.0.2.25",
+            "bob",
+            "imap",
+        ),
+        Sample(
+            "dovecot",  # 2.4
+            f"imap-login: proxy(bob,127.0.0.1:143): Started proxying to remote host (0.123 secs): user=<bob>, method=PLAIN, {TAIL}",
+            "192.0.2.25",
+            "bob",
+            "imap",
+        ),
+        Sample("dovecot", f"2008-10-02 23:34:07 Info: pop3-login: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "pop3"),
+        Sample("imap-login", f"Info: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap"),
+    ),
+    near_misses=(
+        # failures, of 2.3 and of 2.4
+        ("dovecot", f"imap-login: Disconnected: Aborted login by logging out (auth failed, 1 attempts in 0 secs): user=<bob>, {TAIL}"),
+        ("dovecot", f"imap-login: Login aborted: Logged out (auth failed, 1 attempts in 0 secs) (auth_failed): user=<bob>, {TAIL}"),
+        ("dovecot", f"imap-login: Login: user=<>, method=PLAIN, {TAIL}"),
+        ("dovecot", f"imap-login: Login: user=<anonymous>, method=ANONYMOUS, {TAIL}"),
+        ("dovecot", f"imap-login: proxy(bob,127.0.0.1:143): Disconnected by server (0s idle): user=<bob>, method=PLAIN, {TAIL}"),
+        ("dovecot", f"imap(bob)<80><Yw62>: Disconnected: Logged out in=8 out=468, user=<bob>, method=PLAIN, {TAIL}"),
+        # a user name that holds a whole line, in a failure and in a success
+        ("dovecot", f"imap-login: Disconnected (auth failed): user=<imap-login: Login: user=<a>, method=PLAIN, rip=9.9.9.9>, {TAIL}"),
+        ("dovecot", f"imap-login: Login: user=<a>, method=PLAIN, rip=9.9.9.9, lip=1.1.1.1, session=<x>, method=PLAIN, {TAIL}"),
+        ("dovecot", f"imap-login: Login: user=<a>b, rip=9.9.9.9>, method=PLAIN, {TAIL}"),
+        ("dovecot", f"imap-login: Login: user=<x, rip=9.9.9.9>, method=PLAIN, {TAIL}"),
+        ("dovecot", f"imap-login: proxy(a): started proxying to x:1: user=<a>, rip=9.9.9.9): Disconnected: user=<a>, method=PLAIN, {TAIL}"),
+        ("dovecot", f"imap-login: proxy(eve,127.0.0.1:143): Started proxying to <127.0.0.1>: user=<bob>, method=PLAIN, {TAIL}"),
+        # a session id from a trusted proxy, an SNI, an IMAP ID, a message-id
+        ("dovecot", "imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.25, lip=192.0.2.1, session=<a>, rip=9.9.9.9>"),
+        ("dovecot", f"imap-login: Login: user=<bob>, method=PLAIN, evil.example, {TAIL}"),
+        ("dovecot", f"imap-login: ID sent: name=x>, method=PLAIN, rip=9.9.9.9, lip=1.1.1.1: user=<>, {TAIL}"),
+        ("dovecot", "lmtp(bob)<1><s>: msgid=<imap-login: Login: user=<a>, method=PLAIN, rip=9.9.9.9, lip=1.1.1.1>: saved mail to INBOX"),
+        # addresses that are none, a line cut short, text after the end
+        ("dovecot", "imap-login: Login: user=<bob>, method=PLAIN, rip=0x7f.1, lip=192.0.2.1"),
+        ("dovecot", "imap-login: Login: user=<bob>, method=PLAIN, rip=0.0.0.0, lip=192.0.2.1"),
+        ("dovecot", "imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.2"),
+        ("dovecot", f"imap-login: Login: user=<bob>, method=PLAIN, {TAIL} and more"),
+        ("dovecot", "imap-login: Login: bob [9.9.9.9] [192.0.2.25]"),
+    ),
+    sources=(
+        "dovecot-core src/login-common/login-settings.c, client-common.c (get_var_expand_table), client-common-auth.c, login-proxy.c",
+        "Dovecot 2.3.19 and 2.4.1 as run; 0.99 and 1.x from the sources and from pop-before-smtp's patterns",
+    ),
+)

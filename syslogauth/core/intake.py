@@ -1,0 +1,212 @@
+"""From a batch of datagrams to grants: the gate, the formats, the policy. Every datagram gets exactly one outcome.
+
+    peer known? -> source port? -> GATE -> parse -> facility? -> repeated? -> formats -> policy -> grant
+
+The gate is one compiled pattern. It matches what is certainly noise: a listed <PRI> and a header after which no app_name of a known
+server follows. It is a pure saving: what it lets through is read again, strictly, from the first byte.
+
+`last message repeated N times` names no message. It renews the grant that the datagram directly before it made, from the same peer
+and hostname, or that the summary before it renewed, within REPEAT_SECONDS; otherwise it is only counted. Only logins whose line can
+repeat are remembered: one with a session id (Dovecot since 2.2) never does.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from syslogauth.core import formats
+from syslogauth.core.address import Networks, pack
+from syslogauth.core.login import GRANT, OUTCOMES, Grant, Login, Refusal
+from syslogauth.core.message import APP_NAME, FACILITIES, Message, parse
+from syslogauth.core.policy import Policy
+
+REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line (facts of syslogd's MAXREPEAT table)
+REMEMBERED_PEERS = 65536  # addresses whose verdict is kept; forged ones must not fill the memory
+SYSLOG_PORT = 514
+
+Source = tuple[str, int]  # what recvfrom() gives: host and port; IPv6 adds flow and scope, which are not read
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Who may send, and what. Peers are networks; a datagram is counted under the configured text of its peer's network."""
+
+    peers: Networks
+    facilities: frozenset[str]
+    without_priority: Networks = field(default_factory=Networks)
+    require_source_port_514: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    name: str  # the network as configured: a metric's label
+    address: bytes
+    needs_priority: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one datagram: `outcome` is `grant` or the refusal's reason."""
+
+    outcome: str
+    login: Login | None = None
+    grant: Grant | None = None
+    message: Message | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Plain counters of the hot path, read by whoever publishes them."""
+
+    received: int = 0
+    received_bytes: int = 0
+    outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    logins: dict[tuple[str, str], int] = field(default_factory=dict)
+    last_message: dict[str, float] = field(default_factory=dict)
+    last_login: dict[str, float] = field(default_factory=dict)
+
+
+class Intake:
+    def __init__(self, sources: Sources, policy: Policy) -> None:
+        self.sources = sources
+        self.policy = policy
+        self.tally = Tally()
+        self._peers: dict[str, Peer | None] = {}
+        self._own_addresses: set[bytes] = {
+            packed for text in sources.peers.texts if (packed := pack(text.removesuffix("/32").removesuffix("/128"))) is not None
+        }
+        self._noise = noise_pattern(sources.facilities).match
+        self._repeatable: dict[str, dict[bytes, tuple[Login, float]]] = {}
+
+    def feed(self, batch: Iterable[tuple[bytes, Source]], now: float) -> list[Grant]:
+        """The grants that a batch gives, in the order of arrival. Counts one outcome for each datagram. `now`: Unix seconds."""
+        grants = []
+        tally, peers, noise, repeatable = self.tally, self._peers, self._noise, self._repeatable
+        outcomes = tally.outcomes
+        for datagram, source in batch:
+            tally.received += 1
+            tally.received_bytes += len(datagram)
+            host = source[0]
+            peer = peers[host] if host in peers else self._admit(host)
+            if peer is None:
+                outcomes[Refusal.UNLISTED_PEER] += 1
+                continue
+            tally.last_message[peer.name] = now
+            if self.sources.require_source_port_514 and source[1] != SYSLOG_PORT:
+                outcomes[Refusal.SOURCE_PORT] += 1
+            elif noise(datagram) and len(datagram) < 1024:
+                outcomes[Refusal.NOT_LOGIN] += 1
+                if host in repeatable:
+                    self._forget(host, parse(datagram))
+            else:
+                verdict = self._judge(datagram, peer, host, now)
+                outcomes[verdict.outcome] += 1
+                if verdict.login:
+                    self._count(verdict.login, peer, now)
+                if verdict.grant:
+                    grants.append(verdict.grant)
+        return grants
+
+    def judge(self, datagram: bytes, host: str, now: float) -> Verdict:
+        """What one datagram from `host` becomes, without the gate and without counting: for `match` and `replay`."""
+        peer = self._peers[host] if host in self._peers else self._admit(host)
+        return self._judge(datagram, peer, host, now) if peer else Verdict(Refusal.UNLISTED_PEER)
+
+    def judge_line(self, line: bytes, now: float) -> Verdict:
+        """What one line of a log file becomes: no peer, and no <PRI> asked for. `now` is the line's own time."""
+        return self._judge(line, Peer("", b"", needs_priority=False), "", now)
+
+    def _admit(self, host: str) -> Peer | None:
+        """The peer behind a sender's address, remembered; None where it is not listed."""
+        if len(self._peers) >= REMEMBERED_PEERS:
+            self._peers.clear()
+        address = pack(host.partition("%")[0])
+        name = self.sources.peers.find(address) if address else None
+        peer = Peer(name, address, address not in self.sources.without_priority) if name and address else None
+        self._peers[host] = peer
+        if peer:
+            self._own_addresses.add(peer.address)
+        return peer
+
+    def _judge(self, datagram: bytes, peer: Peer, host: str, now: float) -> Verdict:
+        message = parse(datagram, peer.needs_priority)
+        if isinstance(message, Refusal):
+            return Verdict(message)
+        if message.facility is not None and message.facility not in self.sources.facilities:
+            self._forget(host, message)
+            return Verdict(Refusal.UNLISTED_FACILITY, message=message)
+        if message.repeats:
+            return self._repeat(message, peer, host, now)
+        self._forget(host, message)
+        if message.app_name == APP_NAME.encode():
+            return Verdict(Refusal.OWN_MESSAGE, message=message)
+        login = formats.recognise(message)
+        if isinstance(login, Refusal):
+            return Verdict(login, message=message)
+        verdict = self._decide(login, message, peer, now)
+        if verdict.grant and not login.session:
+            self._repeatable.setdefault(host, {})[message.hostname] = (login, now)
+        return verdict
+
+    def _decide(self, login: Login, message: Message, peer: Peer, now: float) -> Verdict:
+        hostname = message.hostname.decode("ascii", "backslashreplace")
+        decision = self.policy.decide(login, self._own_addresses, hostname, peer.name, now)
+        if isinstance(decision, Refusal):
+            return Verdict(decision, login, None, message)
+        return Verdict(GRANT, login, decision, message)
+
+    def _repeat(self, message: Message, peer: Peer, host: str, now: float) -> Verdict:
+        login, since = self._repeatable.get(host, {}).get(message.hostname, (None, 0.0))
+        if login is None or not 0 <= now - since <= REPEAT_SECONDS:
+            self._forget(host, message)
+            return Verdict(Refusal.REPEATED, message=message)
+        self._repeatable[host][message.hostname] = (login, now)
+        return self._decide(login, message, peer, now)
+
+    def _forget(self, host: str, message: Message | Refusal) -> None:
+        """Another message of the same peer and hostname came between: a summary after it speaks of that one."""
+        if (remembered := self._repeatable.get(host)) is None:
+            return
+        if isinstance(message, Refusal):
+            remembered.clear()
+        else:
+            remembered.pop(message.hostname, None)
+        if not remembered:
+            del self._repeatable[host]
+
+    def _count(self, login: Login, peer: Peer, now: float) -> None:
+        key = (login.server, login.service)
+        self.tally.logins[key] = self.tally.logins.get(key, 0) + 1
+        self.tally.last_login[peer.name] = now
+
+
+def noise_pattern(facilities: Iterable[str]) -> re.Pattern[bytes]:
+    """The gate: a listed <PRI>, and then no header that leads to an app_name of a known server or to a summary of repeats.
+
+    The header is described more loosely than in message.py (a stamp is any run of digits and their signs, a word is anything without
+    a blank), so that whatever parse() takes passes here too; all of it possessive, so that a refusal backtracks nowhere.
+    """
+    by_frequency = (6, 5, 4, 3, 7, 2, 1, 0)  # info and notice first: the alternatives are tried in order
+    priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
+    known = b"|".join(sorted(re.escape(name) for name in formats.APP_NAMES))
+    tag = rb"(?:(?:" + known + rb"|syslogd)[\[: ]|last message |- )"
+    word = rb"[^ ]++ "
+    stamp = rb"(?:[A-Z][a-z]{2} [\d: .,]++|(?:[\d-][^ ]*+ ){0,3}+)"
+    relay = rb"(?:<[^ ]*+ )?+(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?+"
+    return re.compile(
+        rb"<(?:"
+        + priorities
+        + rb")>(?!"
+        + stamp
+        + relay
+        + rb"(?:"
+        + tag
+        + rb"|"
+        + word
+        + rb"(?:"
+        + tag
+        + rb"|1 "
+        + word * 2
+        + tag
+        + rb")))"
+    )

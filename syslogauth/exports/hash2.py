@@ -1,0 +1,220 @@
+"""The image of a Berkeley DB 1.85 hash file, version 2: what the C library of FreeBSD, OpenBSD and NetBSD reads, and sendmail there.
+
+The image is pages of 4096 bytes (hash.h and page.h of 4.4BSD's libc/db/hash):
+
+  page 0, header     always big-endian, u32 each: magic 0x061561 | version 2 | lorder 1234 or 4321, the byte order of all other pages |
+                     bsize | bshift | dsize | ssize | sshift | ovfl_point | last_freed | max_bucket | high_mask | low_mask | ffactor |
+                     nkeys | hdrpages | hash of the check key | spares[32]; then u16 bitmaps[32]
+  page b + 1         bucket b, of N = 2**L
+  page N + 1         bitmap of the overflow pages in use, itself the first of them; then the others
+                     an overflow address is L << 11 | n, with n from 1: page N + n
+
+A bucket or overflow page is u16: how many numbers follow, (offset of key, offset of value) by turns, free bytes, lowest offset used. Texts fill the page from its end. The last pair of a page with a successor is (overflow address, 0).
+
+n has 11 bits, so there are at most 2046 overflow pages for data; a table that wants more gets more buckets.
+Every value is `OK`, without a NUL. Every page is written; the same keys and the same number of buckets give the same bytes.
+The readers take what the library itself wrote too; they raise ValueError on a damaged image.
+"""
+
+import struct
+import sys
+from array import array
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from syslogauth.exports import buckets as sizing
+
+PAGE_BYTES = 4096
+MAGIC = 0x061561
+VERSION = 2
+LITTLE, BIG = 1234, 4321
+ORDERS = {LITTLE: "<", BIG: ">"}
+CHECK_KEY_HASH = 0x956E7DE3  # of "%$sniglet^&\0": which hash function the file uses
+LONGEST_KEY_BYTES = 1000
+SEGMENT_ENTRIES = 256  # dsize and ssize, which the library wants to see and recomputes
+MOST_OVERFLOW_PAGES = 2046
+SPLIT_SHIFT, OVERFLOW_MASK = 11, 0x7FF
+SUCCESSOR, FIRST_PLAIN_OFFSET = 0, 4  # the second number of a pair: OVFLPAGE, REAL_KEY
+
+VALUE = b"OK"
+HEADER = ">17I 32I 32H"
+HEADER_BYTES = struct.calcsize(HEADER)
+ENTRY_OVERHEAD_BYTES = len(VALUE) + 4
+SUCCESSOR_BYTES = 4
+ROOM_BYTES = PAGE_BYTES - 6 - SUCCESSOR_BYTES  # count, free, lowest; the library keeps room for a successor in every page
+
+
+def render(keys: Collection[bytes], buckets: int = 0) -> bytes:
+    """The image of a map that holds `keys`. `buckets`: bucket_count() of the image before it, 0 where there is none."""
+    ordered = sorted(set(keys))
+    if not all(0 < len(key) <= LONGEST_KEY_BYTES for key in ordered):
+        raise ValueError(f"a key of a hash map has 1 to {LONGEST_KEY_BYTES} bytes")
+    count = sizing.bucket_count(sum(map(len, ordered)) + len(ordered) * ENTRY_OVERHEAD_BYTES, ROOM_BYTES, buckets)
+    while True:
+        chains = [list(sizing.split(keys, ENTRY_OVERHEAD_BYTES, ROOM_BYTES)) for keys in _distribute(ordered, count)]
+        overflowing = sum(map(len, chains)) - count
+        if overflowing <= MOST_OVERFLOW_PAGES:
+            break
+        if count == sizing.MOST:
+            raise ValueError(f"{len(ordered)} keys do not fit into a hash image of version 2")
+        count *= 2
+    level = count.bit_length() - 1
+    pages, overflow = [], []
+    for first, *rest in chains:
+        # The bitmap page is number 1 of the overflow pages.
+        addresses = [level << SPLIT_SHIFT | 2 + len(overflow) + position for position in range(len(rest))]
+        pages.append(_page(first, *addresses[:1]))
+        overflow += [_page(part, *addresses[position + 1 : position + 2]) for position, part in enumerate(rest)]
+    bitmap = b"\xff" * PAGE_BYTES  # none of them is free
+    return b"".join([_header_page(count, len(ordered), overflowing), *pages, bitmap, *overflow])
+
+
+def read(image: bytes) -> frozenset[bytes]:
+    """Every key of the image. ValueError on a damaged one."""
+    header = _header(image)
+    # The library writes no page for the last buckets while they are empty.
+    keys = [key for bucket in range(min(header.max_bucket + 1, header.pages)) for key, _ in _chain(image, header, bucket)]
+    if len(keys) != header.keys:
+        raise ValueError(f"damaged map: it says that it holds {header.keys} keys, but {len(keys)} are there")
+    return frozenset(keys)
+
+
+def get(image: bytes, key: bytes) -> bytes | None:
+    """The value that the library would find, by its own way: bucket by hash, then along the chain."""
+    header = _header(image)
+    bucket = _hash(key) & header.high_mask
+    if bucket > header.max_bucket:
+        bucket &= header.low_mask
+    return next((value for found, value in _chain(image, header, bucket) if found == key), None)
+
+
+def bucket_count(image: bytes) -> int:
+    """Number of buckets, for the render() of the next image."""
+    return _header(image).max_bucket + 1
+
+
+def _hash(key: bytes) -> int:
+    """hash4 of the library: 33 * hash + byte, 32 bits."""
+    hashed = 0
+    for byte in key:
+        hashed = (hashed * 33 + byte) & 0xFFFFFFFF
+    return hashed
+
+
+def _distribute(ordered: Sequence[bytes], count: int) -> list[list[bytes]]:
+    """The keys of each bucket: by the low bits of _hash()."""
+    distributed: list[list[bytes]] = [[] for _ in range(count)]
+    mask = count - 1
+    for key in ordered:
+        bucket = 0
+        for byte in key:
+            bucket = (bucket * 33 + byte) & mask
+        distributed[bucket].append(key)
+    return distributed
+
+
+def _page(keys: Sequence[bytes], successor: int | None = None) -> bytes:
+    numbers = array("H", [0])
+    offset = PAGE_BYTES
+    for key in keys:
+        offset -= len(key)
+        numbers.append(offset)
+        offset -= len(VALUE)
+        numbers.append(offset)
+    if successor is not None:
+        numbers.extend((successor, SUCCESSOR))
+    numbers[0] = len(numbers) - 1
+    numbers.extend((offset - 2 * len(numbers) - 4, offset))
+    texts = VALUE + VALUE.join(reversed(keys)) if keys else b""
+    return numbers.tobytes().ljust(offset, b"\0") + texts
+
+
+def _header_page(count: int, keys: int, overflow_pages: int) -> bytes:
+    level = count.bit_length() - 1
+    spares, bitmaps = [0] * 32, [0] * 32
+    spares[level] = spares[level + 1] = overflow_pages + 1
+    bitmaps[0] = level << SPLIT_SHIFT | 1
+    lorder = LITTLE if sys.byteorder == "little" else BIG
+    per_bucket = ROOM_BYTES // (ENTRY_OVERHEAD_BYTES + 16)
+    numbers = (
+        MAGIC,
+        VERSION,
+        lorder,
+        PAGE_BYTES,
+        PAGE_BYTES.bit_length() - 1,
+        SEGMENT_ENTRIES,
+        SEGMENT_ENTRIES,
+        8,
+        level,
+        overflow_pages + 1,
+    )
+    sizes = (count - 1, 2 * count - 1, count - 1, per_bucket, keys, 1, CHECK_KEY_HASH)
+    return struct.pack(HEADER, *numbers, *sizes, *spares, *bitmaps).ljust(PAGE_BYTES, b"\0")
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    order: str
+    page_bytes: int
+    pages: int
+    max_bucket: int
+    high_mask: int
+    low_mask: int
+    keys: int
+    header_pages: int
+    spares: tuple[int, ...]
+
+    def bucket_page(self, bucket: int) -> int:
+        """The page of a bucket."""
+        return bucket + self.header_pages + (self.spares[bucket.bit_length() - 1] if bucket else 0)
+
+    def overflow_page(self, address: int) -> int:
+        """The page of an overflow address."""
+        return self.bucket_page((1 << (address >> SPLIT_SHIFT)) - 1) + (address & OVERFLOW_MASK)
+
+
+def _header(image: bytes) -> _Header:
+    if len(image) < HEADER_BYTES:
+        raise ValueError(f"damaged map: {len(image)} bytes are no hash image")
+    numbers = struct.unpack_from(HEADER, image)
+    magic, version, lorder, page_bytes = numbers[:4]
+    max_bucket, high_mask, low_mask, _, keys, header_pages, check = numbers[10:17]
+    if magic != MAGIC or version != VERSION or check != CHECK_KEY_HASH:
+        raise ValueError(f"not a Berkeley DB 1.85 hash image: magic number {magic:#x}, version {version}")
+    if lorder not in ORDERS or page_bytes.bit_count() != 1 or not 64 <= page_bytes <= 32768 or len(image) % page_bytes:
+        raise ValueError(f"damaged map: byte order {lorder}, {len(image)} bytes in pages of {page_bytes}")
+    pages = len(image) // page_bytes
+    if not low_mask <= max_bucket <= high_mask or not header_pages:
+        raise ValueError(f"damaged map: {max_bucket + 1} buckets under the masks {low_mask:#x} and {high_mask:#x}")
+    return _Header(ORDERS[lorder], page_bytes, pages, max_bucket, high_mask, low_mask, keys, header_pages, numbers[17:49])
+
+
+def _chain(image: bytes, header: _Header, bucket: int) -> Iterator[tuple[bytes, bytes]]:
+    number: int | None = header.bucket_page(bucket)
+    if number is not None and number >= header.pages:
+        return
+    seen = set()
+    while number is not None:
+        if number >= header.pages or number in seen:
+            raise ValueError(f"damaged map: the chain of bucket {bucket} leads to page {number}")
+        seen.add(number)
+        entries, successor = _parse(image[number * header.page_bytes : (number + 1) * header.page_bytes], number, header.order)
+        yield from entries
+        number = None if successor is None else header.overflow_page(successor)
+
+
+def _parse(page: bytes, number: int, order: str) -> tuple[list[tuple[bytes, bytes]], int | None]:
+    (count,) = struct.unpack_from(order + "H", page)
+    if count % 2 or 2 * count + 6 > len(page):
+        raise ValueError(f"damaged map: page {number} has {count} numbers")
+    numbers = struct.unpack_from(f"{order}{count}H", page, 2)
+    entries = []
+    end = len(page)
+    for key_at, value_at in zip(numbers[::2], numbers[1::2], strict=True):
+        if value_at == SUCCESSOR:
+            return entries, key_at
+        if not max(FIRST_PLAIN_OFFSET, 2 * count + 6) <= value_at <= key_at <= end:
+            raise ValueError(f"damaged map: an item of page {number} lies at {key_at} and {value_at}")
+        entries.append((page[key_at:end], page[value_at:key_at]))
+        end = value_at
+    return entries, None

@@ -1,0 +1,286 @@
+"""How a finished image becomes the live map that sendmail reads: in place, under flock(LOCK_EX), never by rename.
+
+sendmail opens a map as stat, open, compare, flock(LOCK_SH), open again, compare; a rename in between makes it log `changed after open`
+and refuse every relaying client for the rest of that session (sendmail 8.17 and 8.18, map.c and safefile.c). It takes the same lock
+around each look-up and opens the map anew when the mtime, in whole seconds, is greater than the one it saw. So a publication is:
+
+  lock, with a deadline | look what is there | pages behind the old end | changed pages from 1 on | page 0, the metadata | cut to size |
+  mtime := max(now, the old one + 1 s) | unlock | fsync
+
+Only changed pages are written where inode, size and mtime are what this publisher left behind; else the whole image: a map that somebody
+else wrote to, or that a crash tore, is whole again after one publication. Only a map that does not exist is created by rename.
+
+Errors are OSErrors, the environment's: TimeoutError when the lock is held too long, MapRefusedError when the file must not be overwritten; the
+file is untouched in both cases, and when the disk is full while the map grows. Any other error leaves a torn map behind, which the
+next publication writes whole. The rate is the caller's: two publications in a second move the mtime ahead of the clock.
+"""
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from syslogauth.exports.sendmail_hash import HEAD_BYTES, identify
+
+PAGE_BYTES = 4096  # what is compared and written at a time; a map's own pages may have another size
+POLL_SECONDS = 0.002
+LOCK_TIMEOUT_SECONDS = 5.0
+SECOND_NS = 1_000_000_000
+
+
+class MapRefusedError(OSError):
+    """The file at the map's path is not one that may be overwritten. The text says why and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What one publication did. `lock_seconds`: how long readers may have had to wait. `whole`: not just the changed pages."""
+
+    pages_written: int
+    bytes_written: int
+    lock_seconds: float
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A file as it was left behind."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, file: int) -> "_State":
+        found = os.fstat(file)
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+Piece = tuple[int, int]  # first byte, byte after the last
+
+
+class Publisher:
+    """Publishes images to one path, the map's own with `.db`. One publisher at a time for a map: its caller sees to that.
+
+    `mode` is for the creation of the map, and so are `uid` and `gid`, which are given to it only when running as root. The group is 0
+    by default: sendmail, as root, reads a map of another owner only where its own group may.
+    """
+
+    def __init__(self, path: Path, mode: int, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS, uid: int = -1, gid: int = 0) -> None:
+        self.path = path
+        self.mode = mode
+        self.lock_timeout_seconds = lock_timeout_seconds
+        self.uid = uid
+        self.gid = gid
+        self._image = b""
+        self._left: _State | None = None
+
+    def publish(self, image: bytes) -> Published:
+        """Make `image` the live map. OSErrors as the module says; ValueError where the image is no map."""
+        kind = identify(image[:HEAD_BYTES])
+        if kind is None:
+            raise ValueError("the image to publish is no map")
+        changed = _changed(self._image, image)  # before the lock, which is to be short
+        try:
+            with _locked(self.path, os.O_RDWR, fcntl.LOCK_EX, self.lock_timeout_seconds) as file:
+                return self._rewrite(file, image, kind, changed)
+        except FileNotFoundError:
+            return self._create(image)
+
+    def _rewrite(self, file: int, image: bytes, kind: str, changed: list[Piece]) -> Published:
+        locked_at = time.monotonic()
+        _check_kind(self.path, file, kind)
+        before = os.fstat(file)
+        whole = self._left != _State.of(file)
+        pieces = [(0, PAGE_BYTES), (PAGE_BYTES, len(image))] if whole else changed
+        moved = True
+        self._left = None  # unless this succeeds, nothing is known of the file
+        if pieces:
+            _write(file, image, pieces, before.st_size)
+            moved = _move_mtime(file, before)
+        state = _State.of(file)
+        fcntl.flock(file, fcntl.LOCK_UN)
+        lock_seconds = time.monotonic() - locked_at
+        os.fsync(file)
+        if moved:
+            self._image, self._left = image, state
+        else:
+            _touch_in_next_second(file, before)
+        return _published(pieces, lock_seconds, whole)
+
+    def _create(self, image: bytes) -> Published:
+        """rename is safe here alone: nobody has a map open that does not exist."""
+        new = self.path.with_name(f".{self.path.name}.new")
+        new.unlink(missing_ok=True)  # left behind by a crash
+        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            if os.geteuid() == 0:
+                os.fchown(file, self.uid, self.gid)
+            os.fchmod(file, self.mode)
+            _write_at(file, image, 0, len(image))
+            os.fsync(file)
+            state = _State.of(file)
+            if os.path.lexists(self.path):
+                raise FileExistsError(f"{self.path} was made by somebody else just now; it is written in place the next time")
+            new.rename(self.path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(file)
+        _fsync_directory(self.path.parent)
+        self._image, self._left = image, state
+        return _published([(0, len(image))], 0.0, whole=True)
+
+
+def read_locked(path: Path, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> bytes:
+    """The live map, read under flock(LOCK_SH) as sendmail does. OSErrors as publish()."""
+    with _locked(path, os.O_RDONLY, fcntl.LOCK_SH, lock_timeout_seconds) as file, open(file, "rb", closefd=False) as live:
+        return live.read()
+
+
+def _published(pieces: list[Piece], lock_seconds: float, whole: bool) -> Published:
+    pages = sum(-(-(end - start) // PAGE_BYTES) for start, end in pieces)
+    return Published(pages, sum(end - start for start, end in pieces), lock_seconds, whole)
+
+
+def _changed(previous: bytes, image: bytes) -> list[Piece]:
+    """The pieces of the image that differ from the previous one, page 0 apart from its neighbour."""
+    pieces: list[Piece] = []
+    for start in range(0, len(image), PAGE_BYTES):
+        end = min(start + PAGE_BYTES, len(image))
+        if previous[start:end] == image[start:end]:
+            continue
+        if len(pieces) and pieces[-1][0] and pieces[-1][1] == start:
+            pieces[-1] = pieces[-1][0], end
+        else:
+            pieces.append((start, end))
+    return pieces
+
+
+@contextmanager
+def _locked(path: Path, access: int, operation: int, timeout_seconds: float) -> Iterator[int]:
+    """The file at `path`, opened and locked; unlocked and closed at the end."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        file = _open(path, access)
+        try:
+            if _lock(file, operation) and _is_at(path, file):
+                yield file
+                return
+        finally:
+            os.close(file)
+        if time.monotonic() >= deadline:
+            raise TimeoutError(
+                f"{path}: somebody else has held its lock for {timeout_seconds:g} s (`fuser -v {path}` shows who has it open)"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _open(path: Path, access: int) -> int:
+    try:
+        # O_NONBLOCK: a FIFO must not keep us waiting before it is refused.
+        file = os.open(path, access | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        # The error for a symbolic link is ELOOP on Linux, EMLINK on FreeBSD, EFTYPE on NetBSD.
+        with suppress(FileNotFoundError):
+            _check_type(path, path.lstat())
+        raise
+    try:
+        _check_type(path, os.fstat(file))
+    except MapRefusedError:
+        os.close(file)
+        raise
+    return file
+
+
+def _check_type(path: Path, found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise MapRefusedError(f"{path} is a symbolic link; make it a file of its own, or set the path that it leads to")
+    if not stat.S_ISREG(found.st_mode):
+        raise MapRefusedError(f"{path} is not a regular file; move it away")
+    if found.st_nlink > 1:
+        raise MapRefusedError(f"{path} has {found.st_nlink} hard links; remove the others (`find -inum {found.st_ino}`)")
+
+
+def _lock(file: int, operation: int) -> bool:
+    try:
+        fcntl.flock(file, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(path: Path, file: int) -> bool:
+    """Whether the file that was locked is still the one at `path`: somebody may have replaced it in between."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _check_kind(path: Path, file: int, kind: str) -> None:
+    head = os.pread(file, HEAD_BYTES, 0)
+    found = identify(head)
+    if found == kind or not any(head):  # zeros: torn while it was made, before its metadata were written
+        return
+    is_what = f"a {found} file" if found else "no map at all"
+    raise MapRefusedError(
+        f"{path} is {is_what}, and a {kind} map was to be written there; move it away, or set the `format` that sendmail reads"
+    )
+
+
+def _write(file: int, image: bytes, pieces: list[Piece], old_size: int) -> None:
+    # What lies behind the old end comes first: if the disk is full, that shows before anything is overwritten.
+    boundary = max(old_size, PAGE_BYTES)
+    if len(image) > boundary:
+        try:
+            _write_at(file, image, boundary, len(image))
+        except OSError:
+            os.ftruncate(file, old_size)
+            raise
+    for start, end in sorted(pieces, key=lambda piece: piece[0] == 0):
+        _write_at(file, image, start, min(end, boundary))
+    os.ftruncate(file, len(image))
+
+
+def _write_at(file: int, image: bytes, start: int, end: int) -> None:
+    view = memoryview(image)
+    while start < end:
+        start += os.pwrite(file, view[start:end], start)
+
+
+def _move_mtime(file: int, before: os.stat_result) -> bool:
+    """Move the mtime to a later second than before; False where that cannot be done yet.
+
+    Only the owner may set a time. Another user's write has just set it to now, which may be in the same second.
+    """
+    now, next_second = time.time_ns(), (before.st_mtime_ns // SECOND_NS + 1) * SECOND_NS
+    try:
+        os.utime(file, ns=(now, max(now, next_second)))
+    except PermissionError:
+        return now >= next_second
+    return True
+
+
+def _touch_in_next_second(file: int, before: os.stat_result) -> None:
+    """For a map of another owner: wait until the second is over, without the lock, and set the mtime to now, which a writer may.
+
+    A map whose mtime lies further in the future stays unseen by sessions that are open already, until the clock has passed it.
+    """
+    next_second = before.st_mtime_ns // SECOND_NS + 1
+    time.sleep(min(1.0, max(0.0, next_second - time.time())))
+    os.utime(file)
+
+
+def _fsync_directory(directory: Path) -> None:
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

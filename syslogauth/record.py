@@ -1,0 +1,80 @@
+"""One record of the table: its bytes, its entry, and how far ahead its time may lie.
+
+    offset  bytes  field
+         0      1  version: 1
+         1      1  kind: 0 login, 1 manual, 2 held (a session is open)
+         2      8  expires_at    u64, big endian, Unix milliseconds
+        10      8  granted_at    the same: when the address entered
+        18      8  refreshed_at  the same: the last login
+        26      4  count of logins, u32, saturating
+        30      -  service, server, user (of a manual grant: the note), hostname, peer: each its length in one byte, then UTF-8
+                   of at most 255 bytes
+
+encode() and decode() are the only functions that know this. A record of a version that this program does not know is a ValueError.
+"""
+
+import struct
+from dataclasses import dataclass
+
+LOGIN, MANUAL, HELD = 0, 1, 2
+KINDS = ("login", "manual", "held")
+FOR_EVER_MS = 2**63 - 1
+
+VERSION = 1
+HEAD = struct.Struct(">BBQQQI")
+EXPIRY = struct.Struct(">BBQ")
+U64 = struct.Struct(">Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far ahead an expiry may lie, by kind, in seconds (law 4): a poisoned or post-dated record ends all the same."""
+
+    login_seconds: float
+    manual_seconds: float
+    held_seconds: float = 0.0
+
+    def latest_ms(self, kind: int, now_ms: int) -> int:
+        return now_ms + int(1000 * (self.login_seconds, self.manual_seconds, self.held_seconds)[kind])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record. Times are Unix seconds; `expires_at` is as stored, before the bounds."""
+
+    address: bytes
+    kind: str
+    expires_at: float
+    granted_at: float
+    refreshed_at: float
+    count: int
+    service: str
+    server: str
+    user: str
+    hostname: str
+    peer: str
+
+
+def encode(entry: Entry) -> bytes:
+    """The record's bytes; texts longer than 255 bytes are cut."""
+    times = (ms(entry.expires_at), ms(entry.granted_at), ms(entry.refreshed_at))
+    head = HEAD.pack(VERSION, KINDS.index(entry.kind), *times, min(entry.count, 0xFFFFFFFF))
+    texts = (text.encode()[:255] for text in (entry.service, entry.server, entry.user, entry.hostname, entry.peer))
+    return head + b"".join(bytes((len(text),)) + text for text in texts)
+
+
+def decode(address: bytes, record: bytes) -> Entry:
+    """The entry of a record. Raises ValueError on a version that this program does not know."""
+    if record[0] != VERSION:
+        raise ValueError(f"table record version {record[0]}: written by a newer syslogauth")
+    _, kind, expires, granted, refreshed, count = HEAD.unpack_from(record)
+    texts, at = [], HEAD.size
+    for _ in range(5):
+        end = at + 1 + record[at]
+        texts.append(record[at + 1 : end].decode("utf-8", "replace"))
+        at = end
+    return Entry(address, KINDS[kind], expires / 1000, granted / 1000, refreshed / 1000, count, *texts)
+
+
+def ms(seconds: float) -> int:
+    return max(0, min(round(seconds * 1000), FOR_EVER_MS))

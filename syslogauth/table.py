@@ -1,0 +1,332 @@
+"""The table address -> grant, in LMDB. Nothing else opens LMDB.
+
+One environment (directory `table/`, format 0.9), opened by receiver, exporter and commands at once. Databases:
+
+    grants    packed address (4 or 16 bytes)  -> record, see record.py
+    denies    packed address                  -> until, u64
+    revoked   packed address                  -> time of the revocation, u64: what was granted at or before it is void
+    changes   sequence number, u64            -> packed address that entered or left: a bounded log for the exporter
+    meta      flushed_at                      -> u64; like `revoked`, for every address
+
+All u64 are big endian; all times are Unix milliseconds. `put` keeps the later expiry, so that logins repeat, datagrams double and
+batches come again in any order with the same result. `deny` beats every grant. A mere refresh is not a change.
+
+The map size is fixed and sparse, the same in every process: growth in one breaks the others (MapResizedError). Readers that were killed
+pin pages until reader_check(). Errors are TableError: the disk is full or the directory unreadable; what was committed stays.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from syslogauth.core.login import Grant
+from syslogauth.record import EXPIRY, FOR_EVER_MS, HEAD, U64, VERSION, Bounds, Entry, decode, encode, ms
+
+TableError = lmdb.Error
+CHANGES_KEPT = 262_144
+SLICE = 2_000  # addresses a write transaction: a few ms, so that a flush does not hold up the receiver
+
+
+@dataclass(slots=True)
+class Committed:
+    """What a batch of grants became."""
+
+    new: int = 0
+    refreshed: int = 0
+    denied: int = 0
+    revoked: int = 0
+    full: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What entered or left after a sequence number; `complete` is False where the log no longer reaches back that far."""
+
+    sequence: int
+    addresses: Sequence[bytes] = ()
+    complete: bool = True
+
+
+def map_size_bytes(max_addresses: int) -> int:
+    """Fixed and sparse. A record takes about 230 bytes of pages (measured at a million); pinned and freed pages may double that."""
+    return (64 << 20) + max_addresses * 512 // 4096 * 4096
+
+
+@dataclass(slots=True)
+class Table:
+    """The open environment. `directory` is made (0700) where it is missing, unless `readonly`. Raises TableError, OSError."""
+
+    directory: Path
+    max_addresses: int
+    bounds: Bounds
+    readonly: bool = False
+    _env: lmdb.Environment = field(init=False)
+    _db: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = ("grants", "denies", "revoked", "changes", "meta")
+        if not self.readonly:
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+        # lmdb 3.x bundles two engines whose files exclude each other; Debian's tools and Postfix read 0.9
+        engine = {"lib_version": 0} if int(lmdb.__version__.partition(".")[0]) >= 3 else {}
+        options = {"map_size": map_size_bytes(self.max_addresses), "max_dbs": len(names), "mode": 0o600, "readonly": self.readonly}
+        self._env = lmdb.open(str(self.directory), create=not self.readonly, max_readers=126, **options, **engine)
+        with self._begin(write=not self.readonly) as txn:
+            self._db = {name: self._env.open_db(name.encode(), txn=txn, create=not self.readonly) for name in names}
+
+    def close(self) -> None:
+        self._env.close()
+
+    def _begin(self, write: bool = False) -> lmdb.Transaction:
+        try:
+            return self._env.begin(write=write)
+        except lmdb.MapResizedError:  # another process has a larger max_addresses
+            self._env.set_mapsize(0)
+            return self._env.begin(write=write)
+
+    # writing
+
+    def commit(self, grants: Iterable[Grant], now: float) -> Committed:
+        """Store a batch of logins in one transaction, durable on return. Raises TableError, and then nothing of it is stored."""
+        done = Committed()
+        with self._begin(write=True) as txn:
+            flushed = self._time(txn, "meta", b"flushed_at")
+            denies, revoked = (txn.stat(self._db[name])["entries"] > 0 for name in ("denies", "revoked"))
+            room = self.max_addresses - txn.stat(self._db["grants"])["entries"]
+            entered = []
+            for grant in grants:
+                granted = ms(grant.granted_at)
+                if denies and self._time(txn, "denies", grant.address) > ms(now):
+                    done.denied += 1
+                elif granted <= flushed or (revoked and granted <= self._time(txn, "revoked", grant.address)):
+                    done.revoked += 1
+                elif (record := txn.get(grant.address, db=self._db["grants"])) is None and room <= 0:
+                    done.full += 1
+                else:
+                    fresh = self._put(txn, _entry(grant), record, now)
+                    room -= record is None
+                    done.new += fresh
+                    done.refreshed += not fresh
+                    if fresh:
+                        entered.append(grant.address)
+            self._log(txn, entered)
+        return done
+
+    def grant(self, address: bytes, seconds: float, note: str, now: float) -> bool:
+        """A manual grant, at most the bound of its kind; False where the address is denied."""
+        until = now + min(seconds, self.bounds.manual_seconds)
+        entry = Entry(address, "manual", until, now, now, 1, "", "", note, "", "")
+        with self._begin(write=True) as txn:
+            if self._time(txn, "denies", address) > ms(now):
+                return False
+            self._put(txn, entry, txn.get(address, db=self._db["grants"]), now)
+            self._log(txn, [address])
+        return True
+
+    def revoke(self, address: bytes, now: float) -> bool:
+        """Take the grant away, and void whatever was granted up to `now` and is still on its way. True where there was one."""
+        with self._begin(write=True) as txn:
+            txn.put(address, U64.pack(ms(now)), db=self._db["revoked"])
+            existed = bool(txn.delete(address, db=self._db["grants"]))
+            self._log(txn, [address])
+        return existed
+
+    def deny(self, address: bytes, until: float | None, now: float) -> None:
+        """Refuse the address until then (None: for ever). A time that is not after `now` lifts the denial."""
+        until_ms = FOR_EVER_MS if until is None else ms(until)
+        with self._begin(write=True) as txn:
+            if until_ms > ms(now):
+                txn.put(address, U64.pack(until_ms), db=self._db["denies"])
+            else:
+                txn.delete(address, db=self._db["denies"])
+            self._log(txn, [address])
+
+    def flush(self, now: float) -> int:
+        """Remove every grant, in slices; void those on their way. Denials stay. The number removed."""
+        with self._begin(write=True) as txn:
+            txn.put(b"flushed_at", U64.pack(ms(now)), db=self._db["meta"])
+        removed = 0
+        while addresses := self._first(SLICE, ms(now)):
+            with self._begin(write=True) as txn:
+                removed += sum(txn.delete(address, db=self._db["grants"]) for address in addresses)
+                self._log(txn, addresses)
+        return removed
+
+    def settle(self, addresses: Sequence[bytes], now: float) -> int:
+        """Delete those whose time is over, and pull those back that lie beyond the bound of their kind. The number deleted."""
+        deleted = 0
+        for at in range(0, len(addresses), SLICE):
+            with self._begin(write=True) as txn:
+                left = []
+                for address in addresses[at : at + SLICE]:
+                    record = txn.get(address, db=self._db["grants"])
+                    if record is None:
+                        continue
+                    _, kind, expires = EXPIRY.unpack_from(record)
+                    latest = self.bounds.latest_ms(kind, ms(now))
+                    if expires <= ms(now):
+                        txn.delete(address, db=self._db["grants"])
+                        left.append(address)
+                    elif expires > latest:
+                        txn.put(address, EXPIRY.pack(VERSION, kind, latest) + record[EXPIRY.size :], db=self._db["grants"])
+                self._log(txn, left)
+                deleted += len(left)
+        return deleted
+
+    def sweep(self, now: float) -> None:
+        """Forget denials and revocations that can no longer matter, and readers that died."""
+        self._env.reader_check()
+        oldest = ms(now - max(self.bounds.login_seconds, self.bounds.manual_seconds, self.bounds.held_seconds))
+        for name, limit in (("denies", ms(now)), ("revoked", oldest)):
+            with self._begin() as txn:
+                over = [bytes(key) for key, value in txn.cursor(db=self._db[name]) if U64.unpack(value)[0] <= limit]
+            for at in range(0, len(over), SLICE):
+                with self._begin(write=True) as txn:
+                    for address in over[at : at + SLICE]:
+                        if self._time(txn, name, address) <= limit:
+                            txn.delete(address, db=self._db[name])
+
+    # reading
+
+    def get(self, address: bytes) -> Entry | None:
+        with self._begin() as txn:
+            record = txn.get(address, db=self._db["grants"])
+        return None if record is None else decode(address, record)
+
+    def denied_until(self, address: bytes) -> float:
+        """Unix seconds; 0 where the address was never denied."""
+        with self._begin() as txn:
+            return self._time(txn, "denies", address) / 1000
+
+    def honoured(self, addresses: Iterable[bytes], now: float) -> list[tuple[int, int]]:
+        """For each address: until when its grant is honoured (0: not), and when that must be looked at again, in ms."""
+        with self._begin() as txn:
+            return [self._honoured(txn, address, ms(now)) for address in addresses]
+
+    def live(self, address: bytes, now: float) -> float | None:
+        """Until when the address may relay, Unix seconds; None where it may not."""
+        return until / 1000 if (until := self.honoured((address,), now)[0][0]) else None
+
+    def entries(self) -> Iterator[Entry]:
+        """Every record, in the order of the addresses; read in slices, so that no long reader pins pages."""
+        after = b""
+        while rows := self._rows("grants", after):
+            for address, record in rows:
+                yield decode(address, record)
+            after = rows[-1][0] + b"\0"
+
+    def addresses(self) -> Iterator[bytes]:
+        """Every address with a record, live or not."""
+        after = b""
+        while rows := self._rows("grants", after):
+            yield from (address for address, _ in rows)
+            after = rows[-1][0] + b"\0"
+
+    def denials(self) -> Iterator[tuple[bytes, float | None]]:
+        """Address and Unix seconds of the end (None: for ever) of every denial."""
+        after = b""
+        while rows := self._rows("denies", after):
+            for address, value in rows:
+                until = U64.unpack(value)[0]
+                yield address, None if until == FOR_EVER_MS else until / 1000
+            after = rows[-1][0] + b"\0"
+
+    def changes(self, after: int) -> Changes:
+        """What entered or left since sequence number `after`. An address may come twice."""
+        with self._begin() as txn, txn.cursor(db=self._db["changes"]) as cursor:
+            last = U64.unpack(cursor.key())[0] if cursor.last() else 0
+            first = U64.unpack(cursor.key())[0] if cursor.first() else last + 1
+            if after == last:
+                return Changes(last)
+            if after > last or first > after + 1:
+                return Changes(last, complete=False)
+            cursor.set_range(U64.pack(after + 1))
+            return Changes(last, [bytes(value) for value in cursor.iternext(keys=False, values=True)])
+
+    def sizes(self) -> dict[str, int]:
+        """entries, denies, used_bytes, map_size_bytes."""
+        with self._begin() as txn:
+            grants, denies = (txn.stat(self._db[name])["entries"] for name in ("grants", "denies"))
+        info, page = self._env.info(), self._env.stat()["psize"]
+        return {"entries": grants, "denies": denies, "used_bytes": (info["last_pgno"] + 1) * page, "map_size_bytes": info["map_size"]}
+
+    # the parts
+
+    def _put(self, txn: lmdb.Transaction, entry: Entry, record: bytes | None, now: float) -> bool:
+        """Store the later of the two. True where the address was not live before."""
+        fresh = True
+        if record is not None:
+            old = decode(entry.address, record)
+            fresh = old.expires_at <= now
+            if not fresh:
+                later = entry if entry.expires_at >= old.expires_at else old
+                entry = Entry(
+                    entry.address,
+                    later.kind,
+                    later.expires_at,
+                    min(old.granted_at, entry.granted_at),
+                    max(old.refreshed_at, entry.refreshed_at),
+                    old.count + 1,
+                    *(later.service, later.server, later.user, later.hostname, later.peer),
+                )
+        txn.put(entry.address, encode(entry), db=self._db["grants"])
+        return fresh
+
+    def _honoured(self, txn: lmdb.Transaction, address: bytes, now_ms: int) -> tuple[int, int]:
+        record = txn.get(address, db=self._db["grants"])
+        if record is None:
+            return 0, 0
+        _, kind, expires = EXPIRY.unpack_from(record)
+        expires = min(expires, self.bounds.latest_ms(kind, now_ms))
+        if expires <= now_ms:
+            return 0, 0
+        denied = self._time(txn, "denies", address)
+        return (0, min(denied, expires)) if denied > now_ms else (expires, expires)
+
+    def _log(self, txn: lmdb.Transaction, addresses: Sequence[bytes]) -> None:
+        if not addresses:
+            return
+        with txn.cursor(db=self._db["changes"]) as cursor:
+            last = U64.unpack(cursor.key())[0] if cursor.last() else 0
+            cursor.putmulti([(U64.pack(last + n), address) for n, address in enumerate(addresses, 1)], append=True)
+            oldest_kept = last + len(addresses) - CHANGES_KEPT
+            if cursor.first():
+                while U64.unpack(cursor.key())[0] <= oldest_kept:
+                    cursor.delete()
+
+    def _time(self, txn: lmdb.Transaction, name: str, key: bytes) -> int:
+        value = txn.get(key, db=self._db[name])
+        return 0 if value is None else int(U64.unpack(value)[0])
+
+    def _rows(self, name: str, after: bytes) -> list[tuple[bytes, bytes]]:
+        with self._begin() as txn, txn.cursor(db=self._db[name]) as cursor:
+            rows: list[tuple[bytes, bytes]] = []
+            if cursor.set_range(after) if after else cursor.first():
+                for key, value in cursor.iternext():
+                    rows.append((bytes(key), bytes(value)))
+                    if len(rows) == SLICE:
+                        break
+            return rows
+
+    def _first(self, limit: int, granted_until_ms: int) -> list[bytes]:
+        """Up to `limit` addresses whose last grant is not after that time."""
+        after, found = b"", list[bytes]()
+        while len(found) < limit and (rows := self._rows("grants", after)):
+            found += [address for address, record in rows if HEAD.unpack_from(record)[4] <= granted_until_ms]
+            after = rows[-1][0] + b"\0"
+        return found
+
+
+def _entry(grant: Grant) -> Entry:
+    return Entry(
+        grant.address,
+        "login",
+        grant.expires_at,
+        grant.granted_at,
+        grant.granted_at,
+        1,
+        *(grant.service, grant.server, grant.user, grant.hostname, grant.peer),
+    )

@@ -1,0 +1,133 @@
+"""Invariant: whichever process is killed with kill -9, at whatever moment, every grant that was in the table before is in it afterwards,
+with no earlier expiry, and the map holds all of them within 2 s of the restart.
+
+The load is real UDP: each burst brings one address that was never seen and renews others, so that every moment has a commit near it,
+and every second a publication. SYSLOGAUTH_KILLS says how many kills (20), SYSLOGAUTH_SEED when (a failure names its own).
+"""
+
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from syslogauth.exports import hash9
+from tests import live_map
+from tests.appliance import Appliance, configuration, free_port
+from tests.deadline import wait_until
+from tests.processes import alive, children, command_line
+
+KILLS = int(os.environ.get("SYSLOGAUTH_KILLS", "20"))
+SEED = int(os.environ.get("SYSLOGAUTH_SEED") or time.time())
+VICTIMS = ("parent", "receiver", "exporter")
+
+BURST = 20
+BURSTS_PER_SECOND = 100
+FIRST = IPv4Address("198.18.0.0")  # RFC 2544's network, of 131072 addresses
+LOGIN = (
+    "<22>Nov 22 10:09:49 mail1 dovecot: imap-login: Login: user=<user{number}>, method=PLAIN, rip={address}, lip=192.0.2.1, mpid=80, "
+    "session=<Yw62FttgdcTAAAIZ>"
+)
+
+WHOLE_SECONDS = 2.0  # from the restart to the whole map
+
+
+@contextmanager
+def logins(server: tuple[str, int]) -> Iterator[None]:
+    """The load, at an even pace until the block is left. What arrives while nobody holds the port is lost, and was never committed."""
+    chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
+    enough = threading.Event()
+
+    def send() -> None:
+        known = 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not enough.wait(1 / BURSTS_PER_SECOND):
+                for number in [known, *(chance.randint(0, known) for _ in range(BURST - 1))]:
+                    sender.sendto(LOGIN.format(number=number, address=FIRST + number).encode(), server)
+                known += 1
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+
+
+def committed(appliance: Appliance) -> dict[str, float]:
+    """What is in the table: address -> expiry in seconds."""
+    return {entry["address"]: entry["expires_at"] for entry in appliance.listed()}
+
+
+def holds(path: Path, addresses: frozenset[str]) -> bytes:
+    """The image of the map once it holds these addresses; nothing while it lacks one, or is as torn as a killed writer has left it."""
+    image = live_map.image(path)
+    try:
+        return image if addresses <= {key.decode() for key in hash9.read(image)} else b""
+    except ValueError:
+        return b""
+
+
+def processes(appliance: Appliance) -> dict[str, int]:
+    """The running processes by name."""
+    parent = appliance.parent()
+    named = {name: child for child in children(parent) for name in VICTIMS[1:] if any(name in word for word in command_line(child))}
+    return {"parent": parent, **named}
+
+
+def restart(appliance: Appliance, victim: str, before: Mapping[str, int]) -> float:
+    """Wait until the victim runs again, a parent that was started anew here; returns when, by the monotonic clock."""
+    if victim != "parent":
+        wait_until(lambda: processes(appliance).get(victim, before[victim]) != before[victim], f"another {victim}", 15)
+        return time.monotonic()
+    assert appliance.running
+    appliance.running.wait(5)
+    wait_until(lambda: not any(map(alive, before.values())), f"the parent's orphans to end by themselves: {before}", 5)
+    appliance.start()
+    return time.monotonic()
+
+
+def test_no_committed_grant_is_lost_and_the_map_is_whole_after_each_kill(tmp_path: Path) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
+    server = ("127.0.0.1", free_port(socket.SOCK_DGRAM))
+    metrics = ("127.0.0.1", free_port(socket.SOCK_STREAM))
+    config = tmp_path / "syslogauth.toml"
+    config.write_text(configuration(tmp_path, udp=f"127.0.0.1:{server[1]}", metrics=f"127.0.0.1:{metrics[1]}"))
+    popauth = tmp_path / "popauth.db"
+    appliance = Appliance(config, metrics)
+    appliance.start()
+    try:
+        appliance.wait_ready()
+        with logins(server):
+            before = wait_until(lambda: committed(appliance), "the first login in the table")
+            for number in range(KILLS):
+                victim = VICTIMS[number % len(VICTIMS)]
+                wait_until(lambda: len(processes(appliance)) == len(VICTIMS), "all the processes to run")
+                running = processes(appliance)
+                threading.Event().wait(chance.uniform(0, 1.5))  # the random moment: kills hit commits and publications alike
+                os.kill(running[victim], signal.SIGKILL)
+
+                restarted = restart(appliance, victim, running)
+                kept = frozenset(before)
+                late = f"the whole map after kill {number}, of the {victim} (SYSLOGAUTH_SEED={SEED})"
+                image = wait_until(lambda: holds(popauth, kept), late, restarted + WHOLE_SECONDS - time.monotonic())  # noqa: B023
+                assert all(hash9.get(image, address.encode()) == b"OK" for address in kept)
+                after = wait_until(lambda: newer(committed(appliance), before), "logins to be granted again")  # noqa: B023
+                lost = {address: expiry for address, expiry in before.items() if after.get(address, 0) < expiry}
+                assert not lost, f"lost by kill {number}, of the {victim} (SYSLOGAUTH_SEED={SEED})"
+                before = after
+        table = frozenset(committed(appliance))
+        wait_until(lambda: live_map.keys(popauth) == table, "the map to hold exactly what the table holds")
+    finally:
+        appliance.stop()
+
+
+def newer(now: dict[str, float], before: dict[str, float]) -> dict[str, float]:
+    """The table, once it holds a later grant than any before; else nothing."""
+    return now if max(now.values(), default=0) > max(before.values()) else {}
