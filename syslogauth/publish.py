@@ -10,9 +10,9 @@ around each look-up and opens the map anew when the mtime, in whole seconds, is 
 Only changed pages are written where inode, size and mtime are what this publisher left behind; else the whole image: a map that somebody
 else wrote to, or that a crash tore, is whole again after one publication. Only a map that does not exist is created by rename.
 
-Errors are OSErrors, the environment's: TimeoutError when the lock is held too long, MapRefusedError when the file must not be overwritten; the
-file is untouched in both cases, and when the disk is full while the map grows. Any other error leaves a torn map behind, which the
-next publication writes whole. The rate is the caller's: two publications in a second move the mtime ahead of the clock.
+Errors are OSErrors, the environment's: TimeoutError when the lock is held too long, MapRefusedError when the file must not be
+overwritten. The file keeps its content in both cases, and when the disk is full while the map grows. Any other error may leave a torn map
+behind, which the next publication writes whole. The rate is the caller's: two publications in a second move the mtime ahead of the clock.
 """
 
 import fcntl
@@ -80,19 +80,22 @@ class Publisher:
         self._image = b""
         self._left: _State | None = None
 
-    def publish(self, image: bytes) -> Published:
-        """Make `image` the live map. OSErrors as the module says; ValueError where the image is no map."""
+    def publish(self, image: bytes, *, touch: bool = False) -> Published:
+        """Make `image` the live map; `touch`: move its mtime even where nothing changed.
+
+        OSErrors as the module says; ValueError where the image is no map.
+        """
         kind = identify(image[:HEAD_BYTES])
         if kind is None:
             raise ValueError("the image to publish is no map")
         changed = _changed(self._image, image)  # before the lock, which is to be short
         try:
             with _locked(self.path, os.O_RDWR, fcntl.LOCK_EX, self.lock_timeout_seconds) as file:
-                return self._rewrite(file, image, kind, changed)
+                return self._rewrite(file, image, kind, changed, touch)
         except FileNotFoundError:
             return self._create(image)
 
-    def _rewrite(self, file: int, image: bytes, kind: str, changed: list[Piece]) -> Published:
+    def _rewrite(self, file: int, image: bytes, kind: str, changed: list[Piece], touch: bool) -> Published:
         locked_at = time.monotonic()
         _check_kind(self.path, file, kind)
         before = os.fstat(file)
@@ -100,7 +103,7 @@ class Publisher:
         pieces = [(0, PAGE_BYTES), (PAGE_BYTES, len(image))] if whole else changed
         moved = True
         self._left = None  # unless this succeeds, nothing is known of the file
-        if pieces:
+        if pieces or touch:
             _write(file, image, pieces, before.st_size)
             moved = _move_mtime(file, before)
         state = _State.of(file)

@@ -18,7 +18,7 @@ pin pages until reader_check(). Errors are TableError: the disk is full or the d
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lmdb
 
@@ -50,6 +50,17 @@ class Changes:
     complete: bool = True
 
 
+class Standing(NamedTuple):
+    """How an address stands, in Unix ms: honoured until then (0: not), to be looked at again then (0: never, but for a change).
+
+    `unsettled`: its record has expired, or lies beyond the bound of its kind: settle() is to put it right.
+    """
+
+    until_ms: int
+    look_again_ms: int
+    unsettled: bool
+
+
 def map_size_bytes(max_addresses: int) -> int:
     """Fixed and sparse. A record takes about 230 bytes of pages (measured at a million); pinned and freed pages may double that."""
     return (64 << 20) + max_addresses * 512 // 4096 * 4096
@@ -71,8 +82,13 @@ class Table:
         if not self.readonly:
             self.directory.mkdir(mode=0o700, exist_ok=True)
         # lmdb 3.x bundles two engines whose files exclude each other; Debian's tools and Postfix read 0.9
-        engine = {"lib_version": 0} if int(lmdb.__version__.partition(".")[0]) >= 3 else {}
-        options = {"map_size": map_size_bytes(self.max_addresses), "max_dbs": len(names), "mode": 0o600, "readonly": self.readonly}
+        engine: dict[str, Any] = {"lib_version": 0} if int(lmdb.__version__.partition(".")[0]) >= 3 else {}
+        options: dict[str, Any] = {
+            "map_size": map_size_bytes(self.max_addresses),
+            "max_dbs": len(names),
+            "mode": 0o600,
+            "readonly": self.readonly,
+        }
         self._env = lmdb.open(str(self.directory), create=not self.readonly, max_readers=126, **options, **engine)
         with self._begin(write=not self.readonly) as txn:
             self._db = {name: self._env.open_db(name.encode(), txn=txn, create=not self.readonly) for name in names}
@@ -103,7 +119,7 @@ class Table:
                     done.denied += 1
                 elif granted <= flushed or (revoked and granted <= self._time(txn, "revoked", grant.address)):
                     done.revoked += 1
-                elif (record := txn.get(grant.address, db=self._db["grants"])) is None and room <= 0:
+                elif (record := self._record(txn, grant.address)) is None and room <= 0:
                     done.full += 1
                 else:
                     fresh = self._put(txn, _entry(grant), record, now)
@@ -122,7 +138,7 @@ class Table:
         with self._begin(write=True) as txn:
             if self._time(txn, "denies", address) > ms(now):
                 return False
-            self._put(txn, entry, txn.get(address, db=self._db["grants"]), now)
+            self._put(txn, entry, self._record(txn, address), now)
             self._log(txn, [address])
         return True
 
@@ -162,7 +178,7 @@ class Table:
             with self._begin(write=True) as txn:
                 left = []
                 for address in addresses[at : at + SLICE]:
-                    record = txn.get(address, db=self._db["grants"])
+                    record = self._record(txn, address)
                     if record is None:
                         continue
                     _, kind, expires = EXPIRY.unpack_from(record)
@@ -193,7 +209,7 @@ class Table:
 
     def get(self, address: bytes) -> Entry | None:
         with self._begin() as txn:
-            record = txn.get(address, db=self._db["grants"])
+            record = self._record(txn, address)
         return None if record is None else decode(address, record)
 
     def denied_until(self, address: bytes) -> float:
@@ -201,14 +217,14 @@ class Table:
         with self._begin() as txn:
             return self._time(txn, "denies", address) / 1000
 
-    def honoured(self, addresses: Iterable[bytes], now: float) -> list[tuple[int, int]]:
-        """For each address: until when its grant is honoured (0: not), and when that must be looked at again, in ms."""
+    def honoured(self, addresses: Iterable[bytes], now: float) -> list[Standing]:
+        """How each address stands."""
         with self._begin() as txn:
             return [self._honoured(txn, address, ms(now)) for address in addresses]
 
     def live(self, address: bytes, now: float) -> float | None:
         """Until when the address may relay, Unix seconds; None where it may not."""
-        return until / 1000 if (until := self.honoured((address,), now)[0][0]) else None
+        return until / 1000 if (until := self.honoured((address,), now)[0].until_ms) else None
 
     def entries(self) -> Iterator[Entry]:
         """Every record, in the order of the addresses; read in slices, so that no long reader pins pages."""
@@ -269,22 +285,22 @@ class Table:
                     later.expires_at,
                     min(old.granted_at, entry.granted_at),
                     max(old.refreshed_at, entry.refreshed_at),
-                    old.count + 1,
+                    old.count + entry.count,
                     *(later.service, later.server, later.user, later.hostname, later.peer),
                 )
         txn.put(entry.address, encode(entry), db=self._db["grants"])
         return fresh
 
-    def _honoured(self, txn: lmdb.Transaction, address: bytes, now_ms: int) -> tuple[int, int]:
-        record = txn.get(address, db=self._db["grants"])
+    def _honoured(self, txn: lmdb.Transaction, address: bytes, now_ms: int) -> Standing:
+        record = self._record(txn, address)
         if record is None:
-            return 0, 0
-        _, kind, expires = EXPIRY.unpack_from(record)
-        expires = min(expires, self.bounds.latest_ms(kind, now_ms))
-        if expires <= now_ms:
-            return 0, 0
+            return Standing(0, 0, unsettled=False)
+        _, kind, stored = EXPIRY.unpack_from(record)
+        until = min(stored, self.bounds.latest_ms(kind, now_ms))
+        if until <= now_ms:
+            return Standing(0, 0, unsettled=True)
         denied = self._time(txn, "denies", address)
-        return (0, min(denied, expires)) if denied > now_ms else (expires, expires)
+        return Standing(0 if denied > now_ms else until, min(denied, until) if denied > now_ms else until, unsettled=stored > until)
 
     def _log(self, txn: lmdb.Transaction, addresses: Sequence[bytes]) -> None:
         if not addresses:
@@ -296,6 +312,10 @@ class Table:
             if cursor.first():
                 while U64.unpack(cursor.key())[0] <= oldest_kept:
                     cursor.delete()
+
+    def _record(self, txn: lmdb.Transaction, address: bytes) -> bytes | None:
+        value = txn.get(address, db=self._db["grants"])
+        return None if value is None else bytes(value)
 
     def _time(self, txn: lmdb.Transaction, name: str, key: bytes) -> int:
         value = txn.get(key, db=self._db[name])
@@ -327,6 +347,6 @@ def _entry(grant: Grant) -> Entry:
         grant.expires_at,
         grant.granted_at,
         grant.granted_at,
-        1,
+        grant.count,
         *(grant.service, grant.server, grant.user, grant.hostname, grant.peer),
     )

@@ -4,9 +4,10 @@ A test whose tool is missing is skipped and says which tool that is. With SYSLOG
 them have been installed, it fails instead: there nothing may be skipped unseen.
 """
 
+import ctypes
 import os
 import shutil
-from ctypes.util import find_library
+from typing import NoReturn
 
 import pytest
 
@@ -16,17 +17,21 @@ SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/
 
 def need(tool: str) -> str:
     """Path of a program, by name; skips or fails the test where there is none. `root` is the privilege, not a program."""
-    if tool == "root":
-        return missing(tool) if os.geteuid() else tool
-    return shutil.which(tool, path=SYSTEM_PATH) or missing(tool)
+    found = tool if tool == "root" and not os.geteuid() else shutil.which(tool, path=SYSTEM_PATH)
+    if found is None:
+        missing(tool)
+    return found
 
 
-def need_library(name: str) -> str:
-    """What ctypes can load for a shared library, by the name that follows `lib`; skips or fails the test where there is none."""
-    return find_library(name) or missing(f"lib{name}")
+def need_library(file: str) -> ctypes.CDLL:
+    """A shared library, by its file's name; skips or fails the test where there is none."""
+    try:
+        return ctypes.CDLL(file)
+    except OSError:
+        missing(file)
 
 
-def missing(tool: str) -> str:
+def missing(tool: str) -> NoReturn:
     """Skip the test for want of the tool, or fail it where everything is meant to be installed."""
     if os.environ.get("SYSLOGAUTH_PEERS") == "1":
         pytest.fail(f"{tool} is missing, and SYSLOGAUTH_PEERS=1 allows no test to be skipped")

@@ -57,3 +57,4 @@ class Grant:
     user: str
     hostname: str
     peer: str
+    count: int = 1  # logins merged into it

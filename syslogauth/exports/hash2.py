@@ -9,7 +9,8 @@ The image is pages of 4096 bytes (hash.h and page.h of 4.4BSD's libc/db/hash):
   page N + 1         bitmap of the overflow pages in use, itself the first of them; then the others
                      an overflow address is L << 11 | n, with n from 1: page N + n
 
-A bucket or overflow page is u16: how many numbers follow, (offset of key, offset of value) by turns, free bytes, lowest offset used. Texts fill the page from its end. The last pair of a page with a successor is (overflow address, 0).
+A bucket or overflow page is u16: how many numbers follow, then (offset of key, offset of value) by turns, free bytes, lowest offset used.
+Texts fill the page from its end. The last pair of a page with a successor is (overflow address, 0).
 
 n has 11 bits, so there are at most 2046 overflow pages for data; a table that wants more gets more buckets.
 Every value is `OK`, without a NUL. Every page is written; the same keys and the same number of buckets give the same bytes.
@@ -59,7 +60,8 @@ def render(keys: Collection[bytes], buckets: int = 0) -> bytes:
             raise ValueError(f"{len(ordered)} keys do not fit into a hash image of version 2")
         count *= 2
     level = count.bit_length() - 1
-    pages, overflow = [], []
+    pages: list[bytes] = []
+    overflow: list[bytes] = []
     for first, *rest in chains:
         # The bitmap page is number 1 of the overflow pages.
         addresses = [level << SPLIT_SHIFT | 2 + len(overflow) + position for position in range(len(rest))]
@@ -208,7 +210,7 @@ def _parse(page: bytes, number: int, order: str) -> tuple[list[tuple[bytes, byte
     if count % 2 or 2 * count + 6 > len(page):
         raise ValueError(f"damaged map: page {number} has {count} numbers")
     numbers = struct.unpack_from(f"{order}{count}H", page, 2)
-    entries = []
+    entries: list[tuple[bytes, bytes]] = []
     end = len(page)
     for key_at, value_at in zip(numbers[::2], numbers[1::2], strict=True):
         if value_at == SUCCESSOR:

@@ -58,7 +58,7 @@ def render(keys: Collection[bytes], buckets: int = 0) -> bytes:
     for bucket in _distribute(ordered, count):
         number, previous = len(pages) + 1, 0
         *full, last = sizing.split(bucket, ENTRY_OVERHEAD_BYTES, ROOM_BYTES)
-        chain = []
+        chain: list[bytes] = []
         for part in full:
             following = count + 1 + len(overflow) + len(chain)
             chain.append(_page(number, previous, following, part))

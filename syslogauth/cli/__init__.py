@@ -1,0 +1,138 @@
+"""The commands. Each verb's module is imported only when the verb is asked for: `test ADDRESS` must start in milliseconds.
+
+A user's mistake is one line on standard error and an exit code of sysexits(3): 64 usage, 69 unavailable, 78 configuration.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+EX_NO = 1  # an answer, not an error: `test` of an address that may not relay
+
+
+class CommandError(Exception):
+    """A mistake or a lack that ends a command: one line for the user, and the exit code."""
+
+    def __init__(self, text: str, code: int = os.EX_UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}\n")
+
+
+VERBS = {  # verb -> (module, what it does, its arguments: (names, options) ...)
+    "run": (
+        "run",
+        "run the daemon",
+        (
+            (("--demo",), {"action": "store_true", "help": "show the daemon at work on sample lines, in a state directory of its own"}),
+            (("--keep",), {"action": "store_true", "help": "with --demo: leave the state directory behind"}),
+        ),
+    ),
+    "check-config": ("check", "say whether the configuration is right, and what it means", ()),
+    "match": (
+        "match",
+        "say what each line would become",
+        (
+            (("line",), {"nargs": "*", "metavar": "LINE", "help": "a datagram with <PRI> or a line of a log file; - reads standard input"}),
+            (("--json",), {"action": "store_true", "help": "one JSON object a line"}),
+            (("--base64",), {"action": "store_true", "help": "each line is one datagram in base64"}),
+        ),
+    ),
+    "replay": (
+        "replay",
+        "feed log files into the table, at their lines' own times",
+        (
+            (("file",), {"nargs": "+", "metavar": "FILE", "help": "a maillog, plain or .gz; - reads standard input"}),
+            (("--nowrite",), {"action": "store_true", "help": "do not touch the table"}),
+            (("--stats",), {"action": "store_true", "help": "count the lines by what became of them"}),
+            (("--missed",), {"action": "store_true", "help": "print lines of known servers that look like logins and were refused"}),
+        ),
+    ),
+    "list": (
+        "table",
+        "list the addresses that may relay",
+        (
+            (("--json",), {"action": "store_true", "help": "an array of objects"}),
+            (("--user",), {"metavar": "U", "help": "only those of this user"}),
+            (("--network",), {"metavar": "N", "help": "only those in this network"}),
+        ),
+    ),
+    "show": (
+        "table",
+        "show all that is known of an address",
+        ((("address",), {"metavar": "ADDRESS"}), (("--json",), {"action": "store_true", "help": "one object"})),
+    ),
+    "test": ("test", "exit 0 if the address may relay, 1 if not, 69 if that cannot be told", ((("address",), {"metavar": "ADDRESS"}),)),
+    "grant": (
+        "table",
+        "let an address relay",
+        (
+            (("address",), {"metavar": "ADDRESS"}),
+            (("--seconds",), {"type": float, "metavar": "N", "help": "for how long (default: policy.grace_seconds)"}),
+            (("--note",), {"default": "", "metavar": "T", "help": "why, for those who list it"}),
+        ),
+    ),
+    "revoke": ("table", "take the grant of an address away", ((("address",), {"metavar": "ADDRESS"}),)),
+    "deny": (
+        "table",
+        "refuse an address whatever it logs in to",
+        (
+            (("address",), {"metavar": "ADDRESS"}),
+            (("--seconds",), {"type": float, "metavar": "N", "help": "for how long (default: for ever); 0 lifts the denial"}),
+        ),
+    ),
+    "flush": ("table", "remove every grant", ((("--yes",), {"action": "store_true", "help": "really"}),)),
+    "export": (
+        "export",
+        "write the maps now",
+        ((("--check",), {"action": "store_true", "help": "only hold the live maps against the table, every key"}),),
+    ),
+    "stats": ("stats", "count what is there", ((("--json",), {"action": "store_true", "help": "one object"}),)),
+    # the daemon's own: started by `run` alone
+    "receiver": ("run", None, ((("--control",), {"type": int, "required": True}), (("--socket",), {"type": int, "action": "append"}))),
+    "exporter": ("run", None, ((("--control",), {"type": int, "required": True}),)),
+}  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="syslogauth", description="Turns POP/IMAP logins seen in syslog into a sendmail map of addresses that may relay.")
+    top.add_argument("--version", action="version", version=_version())
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    for name, (_, words, arguments) in VERBS.items():
+        verb = verbs.add_parser(name, description=words, **({"help": words} if words else {}))
+        if words:
+            verb.add_argument("--config", metavar="FILE", help="configuration file (also in the environment: SYSLOGAUTH_CONFIG)")
+        for names, options in arguments:
+            verb.add_argument(*names, **options)  # type: ignore[arg-type] # a literal of keywords: argparse checks it at each start
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        code = import_module(f"syslogauth.cli.{VERBS[arguments.verb][0]}").main(arguments)
+        sys.stdout.flush()
+        return int(code)
+    except CommandError as error:
+        print(f"syslogauth: {error}", file=sys.stderr)
+        return error.code
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return os.EX_OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def _version() -> str:
+    from syslogauth import __version__
+
+    return f"syslogauth {__version__}"

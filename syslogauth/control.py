@@ -1,0 +1,72 @@
+"""How the parent and its children talk: a stream socket pair, one JSON object a line.
+
+    parent -> child   {"config": TOML text, "file": its name}    the first line
+    parent -> child   {"stop": "keep" | "empty"}                 end in order; what the maps shall hold then
+    child  -> parent  {"ready": bool, "reason": text, "samples": {metric: [[labels, value], ...]}}     once a second: the heartbeat
+
+The end of the stream is the other side's death: a child whose parent is gone ends by itself, in order, and keeps the maps.
+"""
+
+import json
+import resource
+import select
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+from syslogauth.metrics import Samples
+
+BEAT_SECONDS = 1.0
+MAX_LINE_BYTES = 4 << 20
+
+
+@dataclass(slots=True)
+class Control:
+    """One end. Never blocks longer than asked for; what the other side does not take is dropped, a line at a time."""
+
+    sock: socket.socket
+    _received: bytearray = field(default_factory=bytearray)
+    _unsent: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.sock.setblocking(False)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Queue a line behind what is still unsent; a heartbeat that finds the other side stuck is not worth keeping."""
+        if self._unsent and "samples" in message:
+            message = {}
+        self._unsent += json.dumps(message).encode() + b"\n" if message else b""
+        try:
+            self._unsent = self._unsent[self.sock.send(self._unsent) :]
+        except BlockingIOError:
+            pass
+        except (BrokenPipeError, ConnectionResetError):
+            self._unsent = b""
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """The lines that have come; None where the other side is gone."""
+        try:
+            chunk = self.sock.recv(1 << 18)
+        except BlockingIOError:
+            return []
+        except ConnectionResetError:
+            return None
+        if not chunk or len(self._received) > MAX_LINE_BYTES:
+            return None
+        self._received += chunk
+        *lines, rest = self._received.split(b"\n")
+        self._received = rest
+        return [json.loads(line) for line in lines]
+
+    def wait(self, seconds: float) -> list[dict[str, Any]] | None:
+        """receive(), after waiting up to that long for something to come."""
+        readable, _, _ = select.select([self.sock], [], [], max(0.0, seconds))
+        return self.receive() if readable else []
+
+
+def heartbeat(process: str, ready: bool, reason: str, samples: Samples) -> dict[str, Any]:
+    """What a child tells its parent; its own CPU time and size are added here."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    samples["process_cpu_seconds"] = [((process,), usage.ru_utime + usage.ru_stime)]
+    samples["process_peak_resident_bytes"] = [((process,), usage.ru_maxrss * 1024)]  # KiB on Linux and FreeBSD
+    return {"ready": ready, "reason": reason, "samples": samples}

@@ -1,0 +1,64 @@
+"""The time of a log line, from its own stamp: for `match` and `replay`, which read the past.
+
+RFC 3164 stamps have neither year nor zone: they are taken as local time, in the latest year that does not put them more than a day after
+`reference` (the file's own mtime, or now). So a file that runs over the turn of the year is read rightly, up to a year back.
+"""
+
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+MONTHS = {
+    name: n for n, name in enumerate((b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"), 1)
+}
+BSD = re.compile(rb"([A-Z][a-z]{2}) +(\d{1,2}) (?:(\d{4}) )?(\d\d):(\d\d):(\d\d)(\.\d+)?")
+DAY_SECONDS = 86400.0
+
+
+@dataclass(slots=True)
+class LineClock:
+    """Gives each line a time in Unix seconds; a line without a readable stamp has the time of the line before it."""
+
+    reference: float
+    last: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.last = self.reference
+
+    def at(self, timestamp: bytes) -> float:
+        """The time of a stamp as message.py found it (RFC 3164, or ISO 8601 with or without a zone)."""
+        found = self._iso(timestamp) if timestamp[:1].isdigit() else self._bsd(timestamp)
+        if found is not None:
+            self.last = found
+        return self.last
+
+    def _iso(self, timestamp: bytes) -> float | None:
+        try:
+            return datetime.fromisoformat(timestamp.decode("ascii").replace(",", ".")).timestamp()
+        except ValueError:
+            return None
+
+    def _bsd(self, timestamp: bytes) -> float | None:
+        parts = BSD.fullmatch(timestamp)
+        if parts is None or parts[1] not in MONTHS:
+            return None
+        clock = (MONTHS[parts[1]], int(parts[2]), int(parts[4]), int(parts[5]), int(parts[6]))
+        fraction = float(parts[7] or 0)
+        if parts[3]:
+            found = _local(int(parts[3]), clock)
+            return None if found is None else found + fraction
+        this_year = time.localtime(self.reference).tm_year
+        for year in range(this_year + 1, this_year - 9, -1):  # 29 February: at most eight years back
+            found = _local(year, clock)
+            if found is not None and found <= self.reference + DAY_SECONDS:
+                return found + fraction
+        return None
+
+
+def _local(year: int, clock: tuple[int, int, int, int, int]) -> float | None:
+    try:
+        datetime(year, *clock)  # noqa: DTZ001 - only to refuse 30 February and 25 o'clock, which mktime would carry over
+    except ValueError:
+        return None
+    return time.mktime((year, *clock, 0, 0, -1))

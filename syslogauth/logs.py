@@ -1,0 +1,31 @@
+"""Logging: structlog to standard error, for people on a terminal and as JSON elsewhere. Never to syslog: it would read itself.
+
+Nothing is logged for a datagram. One line each for a start, a stop, a reload, a failure and its end.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+
+def configure(log_format: str, level: str, process: str, stream: TextIO = sys.stderr) -> structlog.stdlib.BoundLogger:
+    """The logger of a process. `log_format`: auto, console or json; `level`: debug, info, warning or error."""
+    console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if console else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(process=process)
+    return logger

@@ -1,0 +1,154 @@
+"""Every metric: its name, type, words and labels; and how the figures of several processes become one page.
+
+A process keeps plain ints and sends all of them, as they stand, once a second (`Samples`, which survives JSON). The parent keeps the
+last of each process; a scrape adds them up. Counters and histograms of a process that died are kept, so that no counter falls.
+Labels are bounded: never an address or a user; a peer is the text of its configured network, an export its configured path.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+WAITS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix -> type, help, labels
+    "build_info": (GAUGE, "Always 1; the version of syslogauth.", ("version",)),
+    "clock_steps": (COUNTER, "Times that the wall clock was seen to jump; the table was read anew.", ()),
+    "commit_seconds": (HISTOGRAM, "Time to commit one batch of grants durably.", ()),
+    "config_last_reload_success_timestamp_seconds": (GAUGE, "Unix time of the last configuration that was taken.", ()),
+    "config_last_reload_successful": (GAUGE, "1 if the last configuration file read was taken, 0 if it was bad.", ()),
+    "datagrams_dropped": (COUNTER, "Datagrams lost before they could be read: kernel = its buffer was full.", ("where",)),
+    "datagrams_received": (COUNTER, "Datagrams read; equal to the sum of syslogauth_outcomes_total.", ("transport",)),
+    "export_duration_seconds": (HISTOGRAM, "Time to render and publish one map.", ("export",)),
+    "export_entries": (GAUGE, "Addresses in the map as last published.", ("export",)),
+    "export_interval_seconds": (GAUGE, "Shortest time between two publications.", ("export",)),
+    "export_last_success_timestamp_seconds": (GAUGE, "Unix time when the map was last known to say what the table says.", ("export",)),
+    "export_lock_seconds": (HISTOGRAM, "Time that readers of the map were locked out by one publication.", ("export",)),
+    "exports": (COUNTER, "Publications by result: published, whole (rewritten from the first byte to the last), failed.", ("export", "result")),
+    "grants": (COUNTER, "What became of grants in the table: new, refreshed, or void: denied, revoked, full.", ("kind",)),
+    "grants_expired": (COUNTER, "Grants whose time was over.", ()),
+    "login_to_export_seconds": (HISTOGRAM, "From the receipt of a new address's login to its publication: the user's wait.", ()),
+    "logins": (COUNTER, "Logins recognised, granted or not.", ("server", "service")),
+    "outcomes": (COUNTER, "Datagrams by what became of them: grant, or the reason for none.", ("outcome",)),
+    "peer_last_login_timestamp_seconds": (GAUGE, "Unix time of the last login of a listed peer.", ("peer",)),
+    "peer_last_message_timestamp_seconds": (GAUGE, "Unix time of the last datagram of a listed peer.", ("peer",)),
+    "pending_capacity": (GAUGE, "Addresses that may wait for a commit; at this number the sockets are not read.", ()),
+    "pending_grants": (GAUGE, "Addresses that wait for a commit.", ()),
+    "process_cpu_seconds": (COUNTER, "User and system time of a process of syslogauth.", ("process",)),
+    "process_peak_resident_bytes": (GAUGE, "Largest resident size of a process of syslogauth.", ("process",)),
+    "process_restarts": (COUNTER, "Times that a process of syslogauth died and was started again.", ("process",)),
+    "process_up": (GAUGE, "1 while a process of syslogauth runs.", ("process",)),
+    "receive_batching": (GAUGE, "1 if datagrams are read in batches, 0 if one by one (a Python that asyncio's reading fits not).", ()),
+    "receive_buffer_bytes": (GAUGE, "Receive buffer that the kernel granted.", ("listen",)),
+    "received_bytes": (COUNTER, "Bytes of the datagrams read.", ("transport",)),
+    "table_denies": (GAUGE, "Denied addresses.", ()),
+    "table_entries": (GAUGE, "Addresses in the table.", ()),
+    "table_errors": (COUNTER, "Commits that failed and were tried again.", ()),
+    "table_map_size_bytes": (GAUGE, "Size at which the table is full.", ()),
+    "table_used_bytes": (GAUGE, "Size of the table.", ()),
+    "table_writable": (GAUGE, "1 unless the last commit failed.", ()),
+}  # fmt: skip
+
+Labels = tuple[str, ...]
+Buckets = list[float]  # counts of the buckets, +Inf last, and then the sum of the observed values
+Samples = dict[str, list[tuple[Labels, float | Buckets]]]
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Plain counts in the hot path; `state()` is what travels."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = field(init=False)
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def state(self) -> Buckets:
+        return [*self.counts, self.total]
+
+
+BOUNDS = {"commit_seconds": SECONDS, "export_duration_seconds": SECONDS, "export_lock_seconds": SECONDS, "login_to_export_seconds": WAITS}
+
+
+def histogram(name: str) -> Histogram:
+    return Histogram(BOUNDS[name])
+
+
+class Ledger(Collector):
+    """The figures of all processes, as prometheus_client collects them."""
+
+    def __init__(self) -> None:
+        self._current: dict[str, Samples] = {}
+        self._ended: dict[tuple[str, Labels], float | Buckets] = {}
+
+    def update(self, process: str, samples: Samples) -> None:
+        """Replace the figures of a running process."""
+        self._current[process] = samples
+
+    def end(self, process: str) -> None:
+        """Keep what a process has counted, now that it is gone; its gauges go with it."""
+        for name, rows in self._current.pop(process, {}).items():
+            if FAMILIES[name][0] != GAUGE:
+                for labels, value in rows:
+                    key = (name, tuple(labels))
+                    self._ended[key] = _sum(self._ended.get(key), value)
+
+    def value(self, name: str, labels: Labels = ()) -> float:
+        """One figure as it would be scraped; 0 where there is none, the number of observations for a histogram."""
+        found = self._totals().get(name, {}).get(labels, 0.0)
+        return sum(found[:-1]) if isinstance(found, list) else found
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._totals()
+        for name, (kind, words, label_names) in FAMILIES.items():
+            rows = totals.get(name)
+            if rows:
+                yield _family("syslogauth_" + name, kind, words, label_names, rows, BOUNDS.get(name, ()))
+
+    def _totals(self) -> dict[str, dict[Labels, float | Buckets]]:
+        totals: dict[str, dict[Labels, float | Buckets]] = {}
+        for (name, labels), value in self._ended.items():
+            totals.setdefault(name, {})[labels] = value
+        for samples in list(self._current.values()):
+            for name, rows in samples.items():
+                family = totals.setdefault(name, {})
+                for labels, value in rows:
+                    family[tuple(labels)] = _sum(family.get(tuple(labels)), value)
+        return totals
+
+
+def _sum(old: float | Buckets | None, new: float | Buckets) -> float | Buckets:
+    if isinstance(new, list):
+        return [a + b for a, b in zip(old, new, strict=True)] if isinstance(old, list) else new
+    return new + old if isinstance(old, (int, float)) else new
+
+
+def _family(
+    name: str, kind: str, words: str, label_names: Labels, rows: Mapping[Labels, float | Buckets], bounds: tuple[float, ...]
+) -> Metric:
+    if kind == HISTOGRAM:
+        histograms = HistogramMetricFamily(name, words, labels=label_names)
+        for labels, state in sorted(rows.items()):
+            if isinstance(state, list):
+                seen, buckets = 0.0, []
+                for bound, count in zip((*map(str, bounds), "+Inf"), state[:-1], strict=True):
+                    seen += count
+                    buckets.append((bound, seen))
+                histograms.add_metric(labels, buckets, sum_value=state[-1])
+        return histograms
+    family = (CounterMetricFamily if kind == COUNTER else GaugeMetricFamily)(name, words, labels=label_names)
+    for labels, value in sorted(rows.items()):
+        if not isinstance(value, list):
+            family.add_metric(labels, value)
+    return family
