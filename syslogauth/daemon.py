@@ -1,8 +1,8 @@
 """`syslogauth run`: the small parent. It owns the sockets, starts receiver and exporter, restarts what dies, and stops them in order.
 
 A datagram waits in the kernel's buffer while a receiver restarts, because the socket stays open here. Signals: TERM and INT stop, and
-leave in the maps what policy.on_stop says; USR1 stops and keeps them, for a restart by the service files; HUP rereads the configuration: the
-children are started anew with it, a bad file keeps the old one. The parent reads no datagram and opens no table.
+leave in the maps what policy.on_stop says; USR1 stops and keeps them, for a restart by the service files; HUP rereads the configuration:
+the children are started anew with it, a bad file keeps the old one. The parent reads no datagram and opens no table.
 """
 
 import asyncio
@@ -148,10 +148,9 @@ class Daemon(Collector):
             say("receive buffer", listen=name, granted_bytes=granted, wanted_bytes=wanted, mend=_buffer_hint(granted, wanted))
 
     def _serve(self, where: Endpoint | None, inherited: socket.socket | None) -> None:
-        if where is None and inherited is None:
+        listening = inherited or (_listening(where) if where else None)
+        if listening is None:
             return
-        listening = inherited or _listening(where) if where else inherited
-        assert listening is not None
         registry = CollectorRegistry()
         registry.register(self)
         PlatformCollector(registry)
@@ -176,7 +175,7 @@ class Daemon(Collector):
     async def _reread(self) -> None:
         """Take the configuration file as it is now, or say what is wrong with it and go on with the old one."""
         try:
-            text = Path(self.file).read_text(encoding="utf-8") if self.file else self.text
+            text = reread(self.file) if self.file else self.text
             config = parse(text, self.file)
             if config.state_directory != self.config.state_directory or config.metrics != self.config.metrics:
                 raise ConfigError([f"{self.file}: state_directory, metrics.listen: cannot change while it runs; restart syslogauth"])
@@ -202,6 +201,10 @@ class Daemon(Collector):
         for sock in self.sockets.values():
             sock.close()
         self.log.info("stopped")
+
+
+def reread(file: str) -> str:
+    return Path(file).read_text(encoding="utf-8")
 
 
 def make_state_directory(directory: Path) -> None:

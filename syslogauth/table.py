@@ -90,8 +90,11 @@ class Table:
             "readonly": self.readonly,
         }
         self._env = lmdb.open(str(self.directory), create=not self.readonly, max_readers=126, **options, **engine)
-        with self._begin(write=not self.readonly) as txn:
-            self._db = {name: self._env.open_db(name.encode(), txn=txn, create=not self.readonly) for name in names}
+        if self.readonly:  # a handle that was opened in a read transaction of ours would end with it
+            self._db = {name: self._env.open_db(name.encode(), create=False) for name in names}
+        else:
+            with self._begin(write=True) as txn:
+                self._db = {name: self._env.open_db(name.encode(), txn=txn) for name in names}
 
     def close(self) -> None:
         self._env.close()

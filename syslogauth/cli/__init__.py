@@ -107,11 +107,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=_version())
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for name, (_, words, arguments) in VERBS.items():
-        verb = verbs.add_parser(name, description=words, **({"help": words} if words else {}))
+        verb = verbs.add_parser(name, description=words, help=words) if words else verbs.add_parser(name)
         if words:
             verb.add_argument("--config", metavar="FILE", help="configuration file (also in the environment: SYSLOGAUTH_CONFIG)")
         for names, options in arguments:
-            verb.add_argument(*names, **options)  # type: ignore[arg-type] # a literal of keywords: argparse checks it at each start
+            verb.add_argument(*names, **options)
     return top
 
 

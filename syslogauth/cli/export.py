@@ -5,9 +5,9 @@ import os
 import sys
 import time
 
+from syslogauth.children import maps_of
 from syslogauth.cli import EX_NO, CommandError
 from syslogauth.cli.site import configuration, open_table
-from syslogauth.children import maps_of
 from syslogauth.exporter import lock
 from syslogauth.exports import hash2, hash9
 from syslogauth.exports.sendmail_hash import HEAD_BYTES, identify

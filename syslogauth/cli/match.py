@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from syslogauth.children import policy_of, sources_of
 from syslogauth.cli import CommandError
 from syslogauth.cli.site import configuration
-from syslogauth.children import policy_of, sources_of
 from syslogauth.core.address import canonical
 from syslogauth.core.intake import Intake, Verdict
 from syslogauth.core.linetime import LineClock

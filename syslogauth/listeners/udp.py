@@ -47,7 +47,7 @@ class BatchSocket(socket.socket):
         receive = super().recvfrom
         try:
             for _ in range(BATCH):
-                batch.append(receive(MAX_DATAGRAM_BYTES + 1))  # noqa: PERF401 - what was read before the error must not be lost
+                batch.append(receive(MAX_DATAGRAM_BYTES + 1))
         except BlockingIOError:
             if not batch:
                 raise

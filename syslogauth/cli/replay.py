@@ -1,0 +1,131 @@
+"""`replay FILE...`: feed log files into the table at their lines' own times.
+
+The one place where a line's stamp counts (law 4), and then never beyond now + grace: a line stamped in the future is taken as of now. A
+grant that would be over already is not stored. The table is written in slices, so that the running daemon is not held up.
+"""
+
+import argparse
+import os
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from syslogauth.children import policy_of, sources_of
+from syslogauth.cli import CommandError
+from syslogauth.cli.match import WHY
+from syslogauth.cli.site import audit, configuration, open_table
+from syslogauth.core import formats
+from syslogauth.core.intake import Intake, Verdict
+from syslogauth.core.linetime import LineClock
+from syslogauth.core.login import Grant, Refusal
+from syslogauth.core.message import Message, parse
+from syslogauth.listeners.tail import lines, size_and_mtime
+from syslogauth.table import Table, TableError
+
+SLICE = 1000
+LOOKS_LIKE_LOGIN = re.compile(rb"log(?:ged )?in|auth|LOGIN", re.IGNORECASE)
+FAILURE = re.compile(rb"fail|abort|disconnect|disabled|unknown|mismatch|excessive|timeout|denied|bad", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Tally:
+    lines: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    logins: Counter[str] = field(default_factory=Counter)
+    stored: int = 0
+    over: int = 0
+
+
+def main(arguments: argparse.Namespace) -> int:
+    config = configuration(arguments.config)
+    intake = Intake(sources_of(config), policy_of(config))
+    table = None if arguments.nowrite else open_table(config)
+    tally = Tally()
+    for path in arguments.file:
+        try:
+            _replay(path, intake, table, tally, missed=arguments.missed)
+        except (OSError, EOFError) as error:
+            raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT) from None
+        except TableError as error:
+            raise CommandError(f"the table: {error}; what was read up to here is stored") from None
+    if table is not None:
+        audit(config, "replay", files=arguments.file, stored=tally.stored)
+    if arguments.stats or not arguments.missed:
+        _report(tally, wrote=table is not None, stats=arguments.stats)
+    return os.EX_OK
+
+
+def _replay(path: str, intake: Intake, table: Table | None, tally: Tally, *, missed: bool) -> None:
+    size, mtime = size_and_mtime(path)
+    now = time.time()
+    clock = LineClock(min(now, mtime or now))
+    waiting: list[Grant] = []
+    with progress(path, size) as advance:
+        for line, position in lines(path):
+            tally.lines += 1
+            message = parse(line, needs_priority=False)
+            at = clock.at(message.timestamp) if isinstance(message, Message) else clock.last
+            verdict = intake.judge_line(line, min(at, now))
+            tally.outcomes[verdict.outcome] += 1
+            if verdict.login:
+                tally.logins[f"{verdict.login.server} {verdict.login.service}"] += 1
+            if missed and _missed(verdict):
+                print(f"{verdict.outcome}: {line.decode('utf-8', 'backslashreplace')}")
+            if verdict.grant is not None:
+                waiting.append(replace(verdict.grant, peer="replay"))
+                if len(waiting) >= SLICE:
+                    _store(waiting, table, tally)
+                    advance(position)
+        _store(waiting, table, tally)
+
+
+def _store(waiting: list[Grant], table: Table | None, tally: Tally) -> None:
+    now = time.time()
+    alive = [grant for grant in waiting if grant.expires_at > now]
+    tally.over += len(waiting) - len(alive)
+    waiting.clear()
+    if table is not None and alive:
+        done = table.commit(alive, now)
+        tally.stored += done.new + done.refreshed
+
+
+def _missed(verdict: Verdict) -> bool:
+    """A line of a known server that looks like a login, and was refused for its form."""
+    message = verdict.message
+    return (
+        verdict.login is None
+        and message is not None
+        and message.app_name in formats.APP_NAMES
+        and verdict.outcome in (Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS)
+        and bool(LOOKS_LIKE_LOGIN.search(message.text))
+        and not FAILURE.search(message.text)
+    )
+
+
+def _report(tally: Tally, *, wrote: bool, stats: bool) -> None:
+    print(f"{tally.lines} lines, {tally.logins.total()} logins, {tally.outcomes['grant']} grants, {tally.over} of them over by now")
+    print(f"{tally.stored} stored" if wrote else "nothing stored (--nowrite)")
+    if stats:
+        for name, count in tally.logins.most_common():
+            print(f"  {count:>9}  login {name}")
+        for outcome, count in tally.outcomes.most_common():
+            why = "" if outcome == "grant" else WHY[Refusal(outcome)]
+            print(f"  {count:>9}  {outcome:<18} {why}")
+
+
+@contextmanager
+def progress(path: str, size: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    if not (size and sys.stderr.isatty()):
+        yield lambda position: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task(path, total=size)
+        yield lambda position: bar.update(task, completed=position)

@@ -1,0 +1,42 @@
+"""`run`, and the two children that it starts."""
+
+import argparse
+import asyncio
+import os
+
+from syslogauth.cli import CommandError
+from syslogauth.config import ConfigError, load
+
+
+def main(arguments: argparse.Namespace) -> int:
+    if arguments.verb == "receiver":
+        from syslogauth.children import receiver
+
+        return receiver(arguments.control, arguments.socket or [])
+    if arguments.verb == "exporter":
+        from syslogauth.children import exporter
+
+        return exporter(arguments.control)
+    if arguments.demo:
+        from syslogauth.cli.demo import demo
+
+        return demo(keep=arguments.keep)
+    return _run(arguments.config)
+
+
+def _run(path: str | None) -> int:
+    from syslogauth.core import formats
+    from syslogauth.daemon import Daemon, Unavailable
+
+    try:
+        config, text, file = load(path)
+    except ConfigError as error:
+        raise CommandError("\n".join(error.mistakes), os.EX_CONFIG) from None
+    if faults := formats.check():
+        raise CommandError("\n".join(faults), os.EX_SOFTWARE)
+    # the children must read the same defaults: a file that was not there is not read again
+    daemon = Daemon(config, text, "" if file == "defaults" else file)
+    try:
+        return asyncio.run(daemon.run())
+    except Unavailable as error:
+        raise CommandError(str(error)) from None
