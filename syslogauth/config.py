@@ -4,30 +4,22 @@ Mistakes are collected and reported together, one line each: `FILE: key: what is
 Nothing here opens a socket or a table; the only thing read besides the file is the mode of the directories that a map lies in.
 """
 
-import os
 import stat
-import sys
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from syslogauth import where
 from syslogauth.core.address import Networks, canonical, pack
 from syslogauth.core.message import FACILITIES
+from syslogauth.where import ConfigError
+
+__all__ = ["Config", "ConfigError", "Endpoint", "Export", "Listen", "Log", "Metrics", "Policy", "load", "parse", "unsafe"]
 
 SERVICES = ("imap", "pop3", "submission", "managesieve")
 FORMATS = ("auto", "hash9", "hash2", "makemap")
 LEVELS = ("debug", "info", "warning", "error")
-FILE = Path("/usr/local/etc/syslogauth.toml" if sys.platform.startswith("freebsd") else "/etc/syslogauth.toml")
-
-
-class ConfigError(Exception):
-    """What is wrong with a configuration: `mistakes` are whole lines."""
-
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = tuple(mistakes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,28 +270,17 @@ def _near(word: Any, known: Any) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def default_state_directory() -> Path:
-    """/var/lib/syslogauth on Linux, /var/db/syslogauth elsewhere; the user's own state folder when not root."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/syslogauth" if sys.platform == "linux" else "/var/db/syslogauth")
-    own = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(own) / "syslogauth"
-
-
 def parse(text: str, file: str = "defaults") -> Config:
     """The configuration of a TOML text; `file` names it in messages. Raises ConfigError with every mistake found."""
     reading = _Reading(file)
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{file}: syntax: {error}; mend the TOML there"]) from None
+    document = where.document(text, file)
     for key in document.keys() - TOP:
         reading.unknown(key, key, TOP)
     try:
-        state_directory = _path(document["state_directory"]) if "state_directory" in document else default_state_directory()
+        state_directory = _path(document["state_directory"]) if "state_directory" in document else Path(where.default_state_directory())
     except ValueError as error:
         reading.wrong("state_directory", str(error))
-        state_directory = default_state_directory()
+        state_directory = Path(where.default_state_directory())
     sections = {name: reading.section(name, document.get(name, {})) for name in SECTIONS if name != "export"}
     exports = _exports(reading, document.get("export", [{}]), state_directory)
     if reading.mistakes:
@@ -351,18 +332,6 @@ def unsafe(directory: Path) -> str | None:
 
 
 def load(path: str | None = None) -> tuple[Config, str, str]:
-    """The configuration, its text and the name of its file: `path`, else SYSLOGAUTH_CONFIG, else FILE, else the defaults.
-
-    Raises ConfigError, also where a file that was named cannot be read.
-    """
-    named = path or os.environ.get("SYSLOGAUTH_CONFIG")
-    file = named or str(FILE)
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        if named:
-            raise ConfigError([f"{file}: file: does not exist; name another with --config or SYSLOGAUTH_CONFIG"]) from None
-        return parse(""), "", "defaults"
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{file}: file: cannot be read ({error}); make it a UTF-8 text that this user may read"]) from None
+    """The configuration, its text and the name of its file: see where.read(). Raises ConfigError."""
+    text, file = where.read(path)
     return parse(text, file), text, file

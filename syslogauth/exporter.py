@@ -51,6 +51,7 @@ class Exporter:
         self._next_beat = self._next_sweep = 0.0
 
     def run(self) -> None:
+        self.table.keep_bounds()
         while True:
             self.step(time.time(), time.monotonic())
             messages = self.control.wait(self._pause())

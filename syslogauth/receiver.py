@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from operator import add
 
 import asyncio_dgram
 import structlog
@@ -124,8 +125,7 @@ class Receiver:
         if not self.table_writable:
             self.log.info("table writable again", committed=len(batch))
         self.table_writable = True
-        for name in Committed.__slots__:
-            setattr(self.committed, name, getattr(self.committed, name) + getattr(done, name))
+        self.committed = Committed(*map(add, self.committed, done))
 
     async def _beat(self) -> None:
         while True:
@@ -168,7 +168,7 @@ class Receiver:
             "received_bytes": [(("udp",), tally.received_bytes)],
             "outcomes": [((outcome,), count) for outcome, count in tally.outcomes.items()],
             "logins": [(key, count) for key, count in tally.logins.items()],
-            "grants": [((name,), getattr(self.committed, name)) for name in Committed.__slots__],
+            "grants": [((name,), getattr(self.committed, name)) for name in Committed._fields],
             "peer_last_message_timestamp_seconds": [((peer,), at) for peer, at in tally.last_message.items()],
             "peer_last_login_timestamp_seconds": [((peer,), at) for peer, at in tally.last_login.items()],
             "pending_grants": [((), len(self.pending))],

@@ -10,11 +10,14 @@
         30      -  service, server, user (of a manual grant: the note), hostname, peer: each its length in one byte, then UTF-8
                    of at most 255 bytes
 
-encode() and decode() are the only functions that know this. A record of a version that this program does not know is a ValueError.
+Bounds are stored in the order of their fields, u64 milliseconds. The functions here are the only ones that know all this. Named tuples, not
+dataclasses: `syslogauth test` imports this, and must start within milliseconds.
+
+ A record of a version that this program does not know is a ValueError.
 """
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LOGIN, MANUAL, HELD = 0, 1, 2
 KINDS = ("login", "manual", "held")
@@ -26,8 +29,7 @@ EXPIRY = struct.Struct(">BBQ")
 U64 = struct.Struct(">Q")
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """How far ahead an expiry may lie, by kind, in seconds (law 4): a poisoned or post-dated record ends all the same."""
 
     login_seconds: float
@@ -35,11 +37,17 @@ class Bounds:
     held_seconds: float = 0.0
 
     def latest_ms(self, kind: int, now_ms: int) -> int:
-        return now_ms + int(1000 * (self.login_seconds, self.manual_seconds, self.held_seconds)[kind])
+        return now_ms + int(1000 * self[kind])
+
+    def packed(self) -> bytes:
+        return struct.pack(">3Q", *map(ms, self))
+
+    @classmethod
+    def unpacked(cls, stored: bytes) -> "Bounds":
+        return cls(*(part / 1000 for part in struct.unpack(">3Q", stored)))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One record. Times are Unix seconds; `expires_at` is as stored, before the bounds."""
 
     address: bytes
@@ -47,7 +55,7 @@ class Entry:
     expires_at: float
     granted_at: float
     refreshed_at: float
-    count: int
+    count: int  # type: ignore[assignment] # hides tuple.count(), which nobody asks for
     service: str
     server: str
     user: str

@@ -7,6 +7,7 @@ One environment (directory `table/`, format 0.9), opened by receiver, exporter a
     revoked   packed address                  -> time of the revocation, u64: what was granted at or before it is void
     changes   sequence number, u64            -> packed address that entered or left: a bounded log for the exporter
     meta      flushed_at                      -> u64; like `revoked`, for every address
+              bounds                          -> see record.py
 
 All u64 are big endian; all times are Unix milliseconds. `put` keeps the later expiry, so that logins repeat, datagrams double and
 batches come again in any order with the same result. `deny` beats every grant. A mere refresh is not a change.
@@ -15,23 +16,26 @@ The map size is fixed and sparse, the same in every process: growth in one break
 pin pages until reader_check(). Errors are TableError: the disk is full or the directory unreadable; what was committed stays.
 """
 
+import contextlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lmdb
 
-from syslogauth.core.login import Grant
 from syslogauth.record import EXPIRY, FOR_EVER_MS, HEAD, U64, VERSION, Bounds, Entry, decode, encode, ms
+
+if TYPE_CHECKING:  # `syslogauth test` imports this module, and nothing that it can do without
+    from pathlib import Path
+
+    from syslogauth.core.login import Grant
 
 TableError = lmdb.Error
 CHANGES_KEPT = 262_144
 SLICE = 2_000  # addresses a write transaction: a few ms, so that a flush does not hold up the receiver
 
 
-@dataclass(slots=True)
-class Committed:
+class Committed(NamedTuple):
     """What a batch of grants became."""
 
     new: int = 0
@@ -41,8 +45,7 @@ class Committed:
     full: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What entered or left after a sequence number; `complete` is False where the log no longer reaches back that far."""
 
     sequence: int
@@ -66,35 +69,32 @@ def map_size_bytes(max_addresses: int) -> int:
     return (64 << 20) + max_addresses * 512 // 4096 * 4096
 
 
-@dataclass(slots=True)
 class Table:
-    """The open environment. `directory` is made (0700) where it is missing, unless `readonly`. Raises TableError, OSError."""
+    """The open environment. `directory` is made (0700) where it is missing.
 
-    directory: Path
-    max_addresses: int
-    bounds: Bounds
-    readonly: bool = False
-    _env: lmdb.Environment = field(init=False)
-    _db: dict[str, Any] = field(init=False)
+    A reader (`readonly`) takes the map size and the bounds from the table itself: those of the daemon. Raises TableError, OSError.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, directory: "Path | str", max_addresses: int = 0, bounds: Bounds | None = None, readonly: bool = False) -> None:
+        self.max_addresses = max_addresses
         names = ("grants", "denies", "revoked", "changes", "meta")
-        if not self.readonly:
-            self.directory.mkdir(mode=0o700, exist_ok=True)
+        if not readonly:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
         # lmdb 3.x bundles two engines whose files exclude each other; Debian's tools and Postfix read 0.9
         engine: dict[str, Any] = {"lib_version": 0} if int(lmdb.__version__.partition(".")[0]) >= 3 else {}
-        options: dict[str, Any] = {
-            "map_size": map_size_bytes(self.max_addresses),
-            "max_dbs": len(names),
-            "mode": 0o600,
-            "readonly": self.readonly,
-        }
-        self._env = lmdb.open(str(self.directory), create=not self.readonly, max_readers=126, **options, **engine)
-        if self.readonly:  # a handle that was opened in a read transaction of ours would end with it
-            self._db = {name: self._env.open_db(name.encode(), create=False) for name in names}
+        size = 0 if readonly else map_size_bytes(max_addresses)
+        options: dict[str, Any] = {"map_size": size, "max_dbs": len(names), "max_readers": 126, "mode": 0o600, **engine}
+        self._env = lmdb.open(str(directory), readonly=readonly, create=not readonly, **options)
+        if readonly:  # a handle that was opened in a read transaction of ours would end with it
+            self._db: dict[str, Any] = {name: self._env.open_db(name.encode(), create=False) for name in names}
         else:
             with self._begin(write=True) as txn:
                 self._db = {name: self._env.open_db(name.encode(), txn=txn) for name in names}
+                if bounds is not None and txn.get(b"bounds", db=self._db["meta"]) is None:
+                    txn.put(b"bounds", bounds.packed(), db=self._db["meta"])
+        with self._begin() as txn:
+            self.bounds = bounds or Bounds.unpacked(bytes(txn.get(b"bounds", bytes(24), db=self._db["meta"])))
 
     def close(self) -> None:
         self._env.close()
@@ -108,9 +108,14 @@ class Table:
 
     # writing
 
-    def commit(self, grants: Iterable[Grant], now: float) -> Committed:
+    def keep_bounds(self) -> None:
+        """Make our bounds those of every reader: for the daemon, which has the configuration that counts."""
+        with self._begin(write=True) as txn:
+            txn.put(b"bounds", self.bounds.packed(), db=self._db["meta"])
+
+    def commit(self, grants: "Iterable[Grant]", now: float) -> Committed:
         """Store a batch of logins in one transaction, durable on return. Raises TableError, and then nothing of it is stored."""
-        done = Committed()
+        counts = dict.fromkeys(Committed._fields, 0)
         with self._begin(write=True) as txn:
             flushed = self._time(txn, "meta", b"flushed_at")
             denies, revoked = (txn.stat(self._db[name])["entries"] > 0 for name in ("denies", "revoked"))
@@ -119,20 +124,19 @@ class Table:
             for grant in grants:
                 granted = ms(grant.granted_at)
                 if denies and self._time(txn, "denies", grant.address) > ms(now):
-                    done.denied += 1
+                    became = "denied"
                 elif granted <= flushed or (revoked and granted <= self._time(txn, "revoked", grant.address)):
-                    done.revoked += 1
+                    became = "revoked"
                 elif (record := self._record(txn, grant.address)) is None and room <= 0:
-                    done.full += 1
+                    became = "full"
                 else:
-                    fresh = self._put(txn, _entry(grant), record, now)
                     room -= record is None
-                    done.new += fresh
-                    done.refreshed += not fresh
-                    if fresh:
+                    became = "new" if self._put(txn, _entry(grant), record, now) else "refreshed"
+                    if became == "new":
                         entered.append(grant.address)
+                counts[became] += 1
             self._log(txn, entered)
-        return done
+        return Committed(**counts)
 
     def grant(self, address: bytes, seconds: float, note: str, now: float) -> bool:
         """A manual grant, at most the bound of its kind; False where the address is denied."""
@@ -343,7 +347,7 @@ class Table:
         return found
 
 
-def _entry(grant: Grant) -> Entry:
+def _entry(grant: "Grant") -> Entry:
     return Entry(
         grant.address,
         "login",

@@ -33,6 +33,7 @@ WHY = {
     Refusal.NOT_LOGIN: "no successful login of a known server",
     Refusal.REPEATED: "a repeat of a message that made no grant",
     Refusal.AMBIGUOUS: "looks like a login, but could be read in two ways or holds what its server does not write",
+    Refusal.UNESCAPED_SOURCE: "its server logs line feeds unescaped, and what wrote this may split there (replay: see --escaped)",
     Refusal.ANONYMOUS: "an anonymous login",
     Refusal.BAD_ADDRESS: "its address is none that a client can have",
     Refusal.PROXIED: "a proxied login, and policy.proxied is false",
@@ -86,7 +87,7 @@ def _judged(intake: Intake, lines: Iterable[bytes], in_base64: bool) -> Iterator
                 raise CommandError(f"line {number}: is not base64 ({error})", os.EX_DATAERR) from None
         message = parse(datagram, needs_priority=False)
         now = clock.at(message.timestamp) if isinstance(message, Message) else clock.last
-        yield datagram, intake.judge_line(datagram, now)
+        yield datagram, intake.judge_line(datagram, now, escaped=True)
 
 
 def _sentence(verdict: Verdict, line: bytes) -> str:

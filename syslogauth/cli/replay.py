@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
     tally = Tally()
     for path in arguments.file:
         try:
-            _replay(path, intake, table, tally, missed=arguments.missed)
+            _replay(path, intake, table, tally, missed=arguments.missed, escaped=arguments.escaped)
         except (OSError, EOFError) as error:
             raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT) from None
         except TableError as error:
@@ -59,7 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def _replay(path: str, intake: Intake, table: Table | None, tally: Tally, *, missed: bool) -> None:
+def _replay(path: str, intake: Intake, table: Table | None, tally: Tally, *, missed: bool, escaped: bool) -> None:
     size, mtime = size_and_mtime(path)
     now = time.time()
     clock = LineClock(min(now, mtime or now))
@@ -69,7 +69,7 @@ def _replay(path: str, intake: Intake, table: Table | None, tally: Tally, *, mis
             tally.lines += 1
             message = parse(line, needs_priority=False)
             at = clock.at(message.timestamp) if isinstance(message, Message) else clock.last
-            verdict = intake.judge_line(line, min(at, now))
+            verdict = intake.judge_line(line, min(at, now), escaped=escaped)
             tally.outcomes[verdict.outcome] += 1
             if verdict.login:
                 tally.logins[f"{verdict.login.server} {verdict.login.service}"] += 1

@@ -1,13 +1,12 @@
 """What most commands begin with: the configuration, the table, an address; and the audit line that a change leaves."""
 
-import contextlib
 import json
 import os
 import pwd
 import time
-from pathlib import Path
 
 from syslogauth.cli import CommandError
+from syslogauth.cli.owner import act_as_owner
 from syslogauth.config import Config, ConfigError, load
 from syslogauth.core.address import pack
 from syslogauth.record import Bounds
@@ -40,16 +39,6 @@ def open_table(config: Config, *, readonly: bool = False) -> Table:
         raise CommandError(f"{directory}: does not exist; start the daemon once, or name another with --config") from None
     except (TableError, OSError) as error:
         raise CommandError(f"{directory}: the table cannot be opened: {error}; run as root or as the directory's owner") from None
-
-
-def act_as_owner(directory: Path) -> None:
-    """Give up root for the owner of the directory, so that no command leaves files behind that lock the daemon out (law 11)."""
-    if os.geteuid() == 0:
-        owner = directory.stat()
-        with contextlib.suppress(PermissionError):
-            os.setgroups([])
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
 
 
 def audit(config: Config, verb: str, **what: object) -> None:

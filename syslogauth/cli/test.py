@@ -1,19 +1,36 @@
-"""`test ADDRESS`: silent; exit 0 if the address may relay, 1 if not, 69 if that cannot be told."""
+"""`test ADDRESS`: silent; exit 0 if the address may relay, 1 if not, 69 if that cannot be told, and never 0 then.
+
+fail2ban asks it for every ban: so it reads one setting, opens the table and gets one record, and imports nothing else.
+"""
 
 import argparse
 import os
 import time
+from socket import AF_INET, AF_INET6, inet_pton
 
+from syslogauth import where
 from syslogauth.cli import EX_NO, CommandError
-from syslogauth.cli.site import address_of, configuration, open_table
-from syslogauth.table import TableError
+from syslogauth.cli.owner import act_as_owner
+from syslogauth.table import Table, TableError
 
 
 def main(arguments: argparse.Namespace) -> int:
-    address = address_of(arguments.address)
-    table = open_table(configuration(arguments.config), readonly=True)
+    address = _packed(arguments.address)
     try:
-        live = table.live(address, time.time())
-    except (TableError, OSError) as error:
+        text, file = where.read(arguments.config)
+        directory = where.document(text, file).get("state_directory") or where.default_state_directory()
+        act_as_owner(directory)
+        live = Table(f"{directory}/table", readonly=True).live(address, time.time())
+    except where.ConfigError as error:
+        raise CommandError(str(error), os.EX_CONFIG) from None
+    except (TableError, OSError, TypeError, ValueError) as error:
         raise CommandError(f"the table cannot be read: {error}") from None
     return EX_NO if live is None else os.EX_OK
+
+
+def _packed(text: str) -> bytes:
+    try:
+        packed = inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except (OSError, ValueError):
+        raise CommandError(f"{text!r} is no address; write one such as 192.0.2.25 or 2001:db8::25", os.EX_USAGE) from None
+    return packed[12:] if packed.startswith(b"\0" * 10 + b"\xff\xff") else packed

@@ -42,6 +42,7 @@ class Peer:
     name: str  # the network as configured: a metric's label
     address: bytes
     needs_priority: bool
+    escaped: bool  # what has no <PRI> is socklog's, which makes a second datagram of what follows a line feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +113,12 @@ class Intake:
         peer = self._peers[host] if host in self._peers else self._admit(host)
         return self._judge(datagram, peer, host, now) if peer else Verdict(Refusal.UNLISTED_PEER)
 
-    def judge_line(self, line: bytes, now: float) -> Verdict:
-        """What one line of a log file becomes: no peer, and no <PRI> asked for. `now` is the line's own time."""
-        return self._judge(line, Peer("", b"", needs_priority=False), "", now)
+    def judge_line(self, line: bytes, now: float, *, escaped: bool) -> Verdict:
+        """What one line of a log file becomes: no peer, and no <PRI> asked for. `now` is the line's own time.
+
+        `escaped`: the syslogd that wrote the file escapes line feeds; otherwise formats of servers that do not are off.
+        """
+        return self._judge(line, Peer("", b"", needs_priority=False, escaped=escaped), "", now)
 
     def _admit(self, host: str) -> Peer | None:
         """The peer behind a sender's address, remembered; None where it is not listed."""
@@ -122,7 +126,8 @@ class Intake:
             self._peers.clear()
         address = pack(host.partition("%")[0])
         name = self.sources.peers.find(address) if address else None
-        peer = Peer(name, address, address not in self.sources.without_priority) if name and address else None
+        with_priority = address not in self.sources.without_priority if address else True
+        peer = Peer(name, address, with_priority, escaped=with_priority) if name and address else None
         self._peers[host] = peer
         if peer:
             self._own_addresses.add(peer.address)
@@ -140,7 +145,7 @@ class Intake:
         self._forget(host, message)
         if message.app_name == APP_NAME.encode():
             return Verdict(Refusal.OWN_MESSAGE, message=message)
-        login = formats.recognise(message)
+        login = formats.recognise(message, escaped=peer.escaped)
         if isinstance(login, Refusal):
             return Verdict(login, message=message)
         verdict = self._decide(login, message, peer, now)

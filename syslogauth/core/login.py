@@ -18,6 +18,7 @@ class Refusal(StrEnum):
     NOT_LOGIN = "not_login"
     REPEATED = "repeated"
     AMBIGUOUS = "ambiguous"
+    UNESCAPED_SOURCE = "unescaped_source"
     ANONYMOUS = "anonymous"
     BAD_ADDRESS = "bad_address"
     PROXIED = "proxied"

@@ -13,6 +13,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
+from threading import Timer
 
 HEAD_BYTES = 2048  # what identify() wants of a file
 BERKELEY_KINDS = {0x061561: "hash", 0x053162: "btree", 0x042253: "queue", 0x074582: "heap"}
@@ -22,7 +23,7 @@ CDB_HEADER = struct.Struct("<512I")
 WRITTEN_BY_MAKEMAP = ("hash9", "hash2", "cdb")
 MAPPED = b"\0" * 10 + b"\xff\xff"
 
-DEBUG_LIMIT_SECONDS = 10
+DEBUG_LIMIT_SECONDS = 3
 NEWDB = re.compile(r"\bNEWDB(?:=(\d+)(?:\.(\d+))?)?(?=\s|$)")
 CDB = re.compile(r"\bCDB(?:=\d+)?(?=\s|$)")
 
@@ -119,10 +120,26 @@ def _kind(path: Path) -> str | None:
 
 
 def _debug_output(sendmail: str) -> str:
+    """The version and the compile options. Where its host has no qualified name, sendmail goes on to wait for a minute: not waited for."""
     try:
-        done = subprocess.run(
-            [sendmail, "-d0.1", "-bt"], stdin=subprocess.DEVNULL, capture_output=True, timeout=DEBUG_LIMIT_SECONDS, check=False
+        process = subprocess.Popen(
+            [sendmail, "-d0.1", "-bt"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return ""
-    return done.stdout.decode(errors="replace")
+    limit = Timer(DEBUG_LIMIT_SECONDS, process.kill)
+    limit.start()
+    said = ""
+    with process:
+        for line in process.stdout or ():
+            said += line
+            if NEWDB.search(line):
+                break
+        limit.cancel()
+        process.kill()
+    return said

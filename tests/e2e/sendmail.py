@@ -19,6 +19,7 @@ from tests.needs import need
 CF = Path("/usr/share/sendmail/cf")  # Debian's sendmail-cf
 PORT = 25
 RECIPIENT = "somebody@elsewhere.example"
+LOOKED_UP = re.compile(rb"map_lookup: popauth \((?P<key>[^)]*)\) (?:returns (?P<value>.*) \(0\)|no match \(0\))")
 REPLY_END = re.compile(rb"^\d{3} .*\r\n\Z", re.MULTILINE)
 
 MC = """\
@@ -89,6 +90,36 @@ def start(host: Netns, map_path: Path, relay_to: tuple[str, int] | None = None) 
     host.start("sendmail", program, "-bD", "-q1s", "-C", cf)
     wait_until(lambda: host.listens(("127.0.0.1", PORT)), "sendmail's SMTP port", 30)
     return cf
+
+
+class AddressTest:
+    """`sendmail -bt` in the mail host, kept open: it looks keys up as the daemon does, lock, check of the mtime and reopening included."""
+
+    def __init__(self, host: Netns, map_path: Path) -> None:
+        program = need("sendmail")
+        cf = build_cf(host.directory / "sendmail", map_path)
+        self.process = subprocess.Popen(
+            host.command(program, "-C", cf, "-bt"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def __enter__(self) -> "AddressTest":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def get(self, key: bytes) -> bytes | None:
+        """What the K line makes of the key, `OK<OK>` for one that is listed; None where there is none."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(b"/map popauth %s\n" % key)
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if answer := LOOKED_UP.search(line):
+                assert answer["key"] == key, line
+                return answer["value"]
+        raise AssertionError("sendmail -bt has ended")
 
 
 class Session:

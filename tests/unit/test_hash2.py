@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from syslogauth.exports import hash2
+from syslogauth.exports import buckets, hash2
 from tests.keys import nested_keys, overwrite, page, pages, random_keys
 
 PAGE = 4096
@@ -108,7 +108,7 @@ def test_more_buckets_are_taken_where_the_overflow_addresses_would_run_out(monke
 
 def test_keys_that_no_number_of_buckets_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hash2, "MOST_OVERFLOW_PAGES", 0)
-    monkeypatch.setattr(hash2.sizing, "MOST", 4)
+    monkeypatch.setattr(buckets, "MOST", 4)
     with pytest.raises(ValueError, match="do not fit"):
         hash2.render(CHAINED_KEYS)
 
@@ -154,7 +154,9 @@ LINK = PAGE + 2 * (len(numbers_of(page(CHAINED, 1))) - 2)  # where page 1 says w
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        pytest.param(overwrite(CHAINED, LINK, "=H", 0), r"chain of bucket 0 leads to page \d+", id="a chain that leads out of the overflow pages"),
+        pytest.param(
+            overwrite(CHAINED, LINK, "=H", 0), r"chain of bucket 0 leads to page \d+", id="a chain that leads out of the overflow pages"
+        ),
         pytest.param(overwrite(CHAINED, LINK, "=H", 0xFFFF), "leads to page", id="a chain that leads nowhere"),
         pytest.param(overwrite(CHAINED, PAGE, "=H", 3), "page 1 has 3 numbers", id="a key without a value"),
         pytest.param(overwrite(CHAINED, PAGE, "=H", 60_000), "page 1 has 60000 numbers", id="more items than fit"),

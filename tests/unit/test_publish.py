@@ -1,11 +1,10 @@
 import fcntl
 import os
-import resource
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,9 +34,12 @@ def live(tmp_path: Path) -> Path:
 @contextmanager
 def lock_held(path: Path, operation: str) -> Iterator[None]:
     """Another process that holds the lock."""
-    program = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, getattr(fcntl, sys.argv[2])); print(flush=True); sys.stdin.read()"
+    program = (
+        "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, getattr(fcntl, sys.argv[2])); print(flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen([sys.executable, "-c", program, path, operation], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdin and holder.stdout
+        assert holder.stdin
+        assert holder.stdout
         assert b"\n" == holder.stdout.readline()
         yield
         holder.stdin.close()
@@ -184,19 +186,14 @@ def test_a_lock_that_is_held_too_long_is_a_timeout_and_nothing_is_touched(live: 
 
 
 def test_a_lock_that_is_released_in_time_is_waited_for(live: Path) -> None:
-    with live.open() as held:
+    with ThreadPoolExecutor(1) as thread, live.open() as held:
         fcntl.flock(held, fcntl.LOCK_SH)
-        publishing = subprocess.Popen(
-            [sys.executable, "-c", PUBLISH, live, "-1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
-        )
-        assert publishing.stdin and publishing.stdout
-        assert b"ready\n" == publishing.stdout.readline()
-        publishing.stdin.write(IMAGE)
-        publishing.stdin.close()
+        publishing = thread.submit(Publisher(live, 0o640, lock_timeout_seconds=30).publish, IMAGE)
+        with pytest.raises(TimeoutError):
+            publishing.result(0.1)
         assert EMPTY == live.read_bytes()
         fcntl.flock(held, fcntl.LOCK_UN)
-        assert 0 == publishing.wait(10)
-        publishing.stdout.close()
+        assert publishing.result(10).whole
     assert IMAGE == live.read_bytes()
 
 
@@ -269,74 +266,6 @@ def test_bytes_that_are_no_map_are_not_published(live: Path) -> None:
     assert EMPTY == live.read_bytes()
 
 
-# Publishes what it reads, and kills itself before the write with that number; -1 for never.
-PUBLISH = """
-import os, signal, sys
-from pathlib import Path
-from syslogauth.publish import Publisher
-left, write = int(sys.argv[2]), os.pwrite
-def pwrite(file, content, offset):
-    global left
-    if left == 0:
-        write(file, content[:len(content) // 2], offset)
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
-    return write(file, content, offset)
-os.pwrite = pwrite
-print("ready", flush=True)
-Publisher(Path(sys.argv[1]), 0o640).publish(sys.stdin.buffer.read())
-"""
-
-
-def publish_elsewhere(path: Path, image: bytes, writes: int, limit_bytes: int | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Publish in a process of its own, which dies after that many writes, or may make no file longer than that."""
-
-    def limit() -> None:
-        if limit_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
-    return subprocess.run(
-        [sys.executable, "-c", PUBLISH, path, str(writes)],
-        input=image,
-        capture_output=True,
-        cwd=Path(__file__).parents[2],
-        check=False,
-        preexec_fn=limit,  # noqa: PLW1509
-    )
-
-
-def test_a_kill_in_the_middle_of_any_write_is_healed_by_the_next_publication(tmp_path: Path) -> None:
-    path = tmp_path / "popauth.db"
-    for before in (IMAGE, EMPTY, b"", bytes(len(IMAGE) // 2)):
-        torn = 0
-        for writes in range(10):
-            path.write_bytes(before)
-            died = publish_elsewhere(path, ONE_MORE, writes)
-            if died.returncode == 0:
-                break
-            assert -signal.SIGKILL == died.returncode, died.stderr.decode()
-            torn += ONE_MORE != path.read_bytes()
-            assert Publisher(path, 0o640).publish(ONE_MORE).whole
-            assert ONE_MORE == path.read_bytes()
-        assert torn
-        assert 2 <= writes < 10
-
-
-def test_a_write_torn_anywhere_spoils_the_changed_entries_alone_while_the_size_stays() -> None:
-    gone = set(sorted(KEYS)[::50])
-    after = hash9.render(KEYS - gone | random_keys(60, seed=9), hash9.bucket_count(IMAGE))
-    assert len(IMAGE) == len(after)
-    for torn_at in range(PAGE, len(IMAGE), PAGE):
-        torn = IMAGE[:PAGE] + after[PAGE:torn_at] + IMAGE[torn_at:]
-        assert {b"OK"} == {hash9.get(torn, key) for key in sorted(KEYS - gone)[::10]}
-
-
-def test_a_disk_that_is_full_while_the_map_grows_leaves_the_old_content(live: Path) -> None:
-    done = publish_elsewhere(live, IMAGE, -1, limit_bytes=len(EMPTY))
-    assert b"File too large" in done.stderr
-    assert EMPTY == live.read_bytes()
-
-
 def test_metadata_are_written_last_and_changed_pages_in_one_go(live: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offsets: list[int] = []
     write = os.pwrite
@@ -351,5 +280,7 @@ def test_metadata_are_written_last_and_changed_pages_in_one_go(live: Path, monke
     assert [len(EMPTY), PAGE, 0] == offsets, "what the file has not got yet, the pages, the metadata"
     offsets.clear()
     publisher.publish(ONE_MORE)
-    (changed,) = (number * PAGE for number, (old, new) in enumerate(zip(pages(IMAGE), pages(ONE_MORE), strict=True)) if number and old != new)
+    (changed,) = (
+        number * PAGE for number, (old, new) in enumerate(zip(pages(IMAGE), pages(ONE_MORE), strict=True)) if number and old != new
+    )
     assert [changed, 0] == offsets

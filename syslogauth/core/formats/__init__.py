@@ -16,14 +16,19 @@ _BY_FILE_APP_NAME = {tag: tuple(f for f in FORMATS if tag in f.file_app_names) f
 APP_NAMES = frozenset(_BY_APP_NAME)
 
 
-def recognise(message: Message) -> Login | Refusal:
-    """The login that the message reports, or why it reports none. Tags of log files count only where there was no <PRI>."""
+def recognise(message: Message, *, escaped: bool = True) -> Login | Refusal:
+    """The login that the message reports, or why it reports none. Tags of log files count only where there was no <PRI>.
+
+    `escaped`: the source cannot have split a message at a client's line feed.
+    """
     formats = _BY_APP_NAME.get(message.app_name, ())
     if message.priority is None:
         formats += _BY_FILE_APP_NAME.get(message.app_name, ())
     answer: Login | Refusal = Refusal.NOT_LOGIN
     for form in formats:
         found = form.recognise(message)
+        if isinstance(found, Login) and not (escaped or form.escapes):
+            found = Refusal.UNESCAPED_SOURCE
         if isinstance(found, Login) and isinstance(answer, Login):
             return Refusal.AMBIGUOUS
         if isinstance(found, Login) or (answer is Refusal.NOT_LOGIN and found is not Refusal.NOT_LOGIN):

@@ -34,7 +34,8 @@ class Format:
     """How one family of servers logs a login.
 
     `recognise` gets a message whose app_name is one of `app_names`; it answers NOT_LOGIN for what the format does not know.
-    `file_app_names` are tags that only the server's own log file has: never taken from the network.
+    `file_app_names` are tags that only the server's own log file has: never taken from the network. `escapes` is False for a server that
+    logs a client's line feeds as they are: where a source may split a message there, its second half is the client's own line (law 2).
     """
 
     name: str
@@ -44,6 +45,7 @@ class Format:
     near_misses: tuple[tuple[str, str], ...]  # (app_name, text): lines that must yield no login, attacks above all
     sources: tuple[str, ...]
     file_app_names: frozenset[bytes] = frozenset()
+    escapes: bool = True
 
     def check(self) -> list[str]:
         """What is wrong with the format, a sentence each; empty where every sample and near miss holds."""

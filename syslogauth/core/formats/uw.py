@@ -44,6 +44,7 @@ FORMAT = Format(
     name="uw",
     app_names=frozenset(SERVICES),
     recognise=recognise,
+    escapes=False,
     samples=(
         Sample("imapd", "Login user=bob host=client.example.net [198.51.100.7]", "198.51.100.7", "bob", "imap"),
         Sample("imapd", "Authenticated user=bob host=[::ffff:192.0.2.25] mech=PLAIN", "192.0.2.25", "bob", "imap"),
