@@ -6,6 +6,7 @@ the children are started anew with it, a bad file keeps the old one. The parent 
 """
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
@@ -60,6 +61,7 @@ class Daemon(Collector):
     async def run(self, on_ready: Callable[["Daemon"], None] | None = None) -> int:
         """Until a signal says stop. The exit code. Raises Unavailable where it cannot start."""
         make_state_directory(self.config.state_directory)
+        keeper = lock(self.config.state_directory)
         inherited = inherited_sockets()
         self._activated = any(sock.type == socket.SOCK_DGRAM for sock in inherited)
         self._bind(self.config, [sock for sock in inherited if sock.type == socket.SOCK_DGRAM])
@@ -78,6 +80,7 @@ class Daemon(Collector):
                 self._reload.clear()
                 await self._reread()
         await self._stop_in_order()
+        os.close(keeper)
         return os.EX_OK
 
     def stop(self, on_stop: str = "") -> None:
@@ -215,6 +218,20 @@ def make_state_directory(directory: Path) -> None:
         raise Unavailable(f"state_directory: {error}; make it (install -d -o syslogauth -m 0750 {directory}) or name another") from None
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise Unavailable(f"state_directory: {directory} is not this user's; run as its owner, or chown it")
+
+
+def lock(directory: Path) -> int:
+    """The lock of the one daemon of a state directory, held until the descriptor is closed. Raises Unavailable."""
+    file = os.open(directory / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(file, 20).decode(errors="replace") or "?"
+        os.close(file)
+        raise Unavailable(f"state_directory: {directory} is kept by a running syslogauth (pid {pid}); stop it first") from None
+    os.ftruncate(file, 0)
+    os.write(file, str(os.getpid()).encode())
+    return file
 
 
 def inherited_sockets() -> list[socket.socket]:

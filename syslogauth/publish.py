@@ -28,6 +28,7 @@ from syslogauth.exports.sendmail_hash import HEAD_BYTES, identify
 
 PAGE_BYTES = 4096  # what is compared and written at a time; a map's own pages may have another size
 POLL_SECONDS = 0.002
+TOUCH_SECONDS = 0.02
 LOCK_TIMEOUT_SECONDS = 5.0
 SECOND_NS = 1_000_000_000
 
@@ -267,7 +268,7 @@ def _move_mtime(file: int, before: os.stat_result) -> bool:
     try:
         os.utime(file, ns=(now, max(now, next_second)))
     except PermissionError:
-        return now >= next_second
+        return os.fstat(file).st_mtime_ns >= next_second
     return True
 
 
@@ -276,9 +277,11 @@ def _touch_in_next_second(file: int, before: os.stat_result) -> None:
 
     A map whose mtime lies further in the future stays unseen by sessions that are open already, until the clock has passed it.
     """
-    next_second = before.st_mtime_ns // SECOND_NS + 1
-    time.sleep(min(1.0, max(0.0, next_second - time.time())))
-    os.utime(file)
+    next_second = (before.st_mtime_ns // SECOND_NS + 1) * SECOND_NS
+    deadline = time.monotonic() + 1.1  # the clock of a file system runs some milliseconds behind
+    while os.fstat(file).st_mtime_ns < next_second and time.monotonic() < deadline:
+        time.sleep(TOUCH_SECONDS)
+        os.utime(file)
 
 
 def _fsync_directory(directory: Path) -> None:

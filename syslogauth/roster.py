@@ -52,7 +52,7 @@ class Roster:
 
     def _rescan(self, now: float) -> bool:
         before, self.live, self._due = self.live, set(), []
-        self._sequence = self.table.changes(0).sequence  # first: what changes meanwhile is looked at twice
+        self._sequence = self.table.sequence()  # first: what changes meanwhile is looked at twice
         self._look_at(self.table.addresses(), now)
         return self.live != before or not before
 

@@ -5,7 +5,7 @@ One environment (directory `table/`, format 0.9), opened by receiver, exporter a
     grants    packed address (4 or 16 bytes)  -> record, see record.py
     denies    packed address                  -> until, u64
     revoked   packed address                  -> time of the revocation, u64: what was granted at or before it is void
-    changes   sequence number, u64            -> packed address that entered or left: a bounded log for the exporter
+    changes   see changelog.py
     meta      flushed_at                      -> u64; like `revoked`, for every address
               bounds                          -> see record.py
 
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lmdb
 
+from syslogauth import changelog
 from syslogauth.record import EXPIRY, FOR_EVER_MS, HEAD, U64, VERSION, Bounds, Entry, decode, encode, ms
 
 if TYPE_CHECKING:  # `syslogauth test` imports this module, and nothing that it can do without
@@ -31,7 +32,6 @@ if TYPE_CHECKING:  # `syslogauth test` imports this module, and nothing that it 
     from syslogauth.core.login import Grant
 
 TableError = lmdb.Error
-CHANGES_KEPT = 262_144
 SLICE = 2_000  # addresses a write transaction: a few ms, so that a flush does not hold up the receiver
 
 
@@ -43,14 +43,6 @@ class Committed(NamedTuple):
     denied: int = 0
     revoked: int = 0
     full: int = 0
-
-
-class Changes(NamedTuple):
-    """What entered or left after a sequence number; `complete` is False where the log no longer reaches back that far."""
-
-    sequence: int
-    addresses: Sequence[bytes] = ()
-    complete: bool = True
 
 
 class Standing(NamedTuple):
@@ -257,17 +249,15 @@ class Table:
                 yield address, None if until == FOR_EVER_MS else until / 1000
             after = rows[-1][0] + b"\0"
 
-    def changes(self, after: int) -> Changes:
+    def sequence(self) -> int:
+        """The number of the last change."""
+        with self._begin() as txn:
+            return changelog.last(txn, self._db["changes"])
+
+    def changes(self, after: int) -> changelog.Changes:
         """What entered or left since sequence number `after`. An address may come twice."""
-        with self._begin() as txn, txn.cursor(db=self._db["changes"]) as cursor:
-            last = U64.unpack(cursor.key())[0] if cursor.last() else 0
-            first = U64.unpack(cursor.key())[0] if cursor.first() else last + 1
-            if after == last:
-                return Changes(last)
-            if after > last or first > after + 1:
-                return Changes(last, complete=False)
-            cursor.set_range(U64.pack(after + 1))
-            return Changes(last, [bytes(value) for value in cursor.iternext(keys=False, values=True)])
+        with self._begin() as txn:
+            return changelog.since(txn, self._db["changes"], after)
 
     def sizes(self) -> dict[str, int]:
         """entries, denies, used_bytes, map_size_bytes."""
@@ -310,15 +300,7 @@ class Table:
         return Standing(0 if denied > now_ms else until, min(denied, until) if denied > now_ms else until, unsettled=stored > until)
 
     def _log(self, txn: lmdb.Transaction, addresses: Sequence[bytes]) -> None:
-        if not addresses:
-            return
-        with txn.cursor(db=self._db["changes"]) as cursor:
-            last = U64.unpack(cursor.key())[0] if cursor.last() else 0
-            cursor.putmulti([(U64.pack(last + n), address) for n, address in enumerate(addresses, 1)], append=True)
-            oldest_kept = last + len(addresses) - CHANGES_KEPT
-            if cursor.first():
-                while U64.unpack(cursor.key())[0] <= oldest_kept:
-                    cursor.delete()
+        changelog.append(txn, self._db["changes"], addresses)
 
     def _record(self, txn: lmdb.Transaction, address: bytes) -> bytes | None:
         value = txn.get(address, db=self._db["grants"])

@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return int(code)
     except CommandError as error:
-        print(f"syslogauth: {error}", file=sys.stderr)
+        print(error if error.code == os.EX_CONFIG else f"syslogauth: {error}", file=sys.stderr)  # the mistakes name their file
         return error.code
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, pack
 from syslogauth.core.login import GRANT, OUTCOMES, Grant, Login, Refusal
-from syslogauth.core.message import APP_NAME, FACILITIES, Message, parse
+from syslogauth.core.message import APP_NAME, FACILITIES, MAX_DATAGRAM_BYTES, Message, parse
 from syslogauth.core.policy import Policy
 
 REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line (facts of syslogd's MAXREPEAT table)
 REMEMBERED_PEERS = 65536  # addresses whose verdict is kept; forged ones must not fill the memory
+REMEMBERED_HOSTNAMES = 1024  # of one peer, whose last login may be repeated
 SYSLOG_PORT = 514
 
 Source = tuple[str, int]  # what recvfrom() gives: host and port; IPv6 adds flow and scope, which are not read
@@ -95,7 +96,7 @@ class Intake:
             tally.last_message[peer.name] = now
             if self.sources.require_source_port_514 and source[1] != SYSLOG_PORT:
                 outcomes[Refusal.SOURCE_PORT] += 1
-            elif noise(datagram) and len(datagram) < 1024:
+            elif noise(datagram) and len(datagram) <= MAX_DATAGRAM_BYTES:
                 outcomes[Refusal.NOT_LOGIN] += 1
                 if host in repeatable:
                     self._forget(host, parse(datagram))
@@ -129,7 +130,7 @@ class Intake:
         with_priority = address not in self.sources.without_priority if address else True
         peer = Peer(name, address, with_priority, escaped=with_priority) if name and address else None
         self._peers[host] = peer
-        if peer:
+        if peer and len(self._own_addresses) < REMEMBERED_PEERS:
             self._own_addresses.add(peer.address)
         return peer
 
@@ -150,7 +151,9 @@ class Intake:
             return Verdict(login, message=message)
         verdict = self._decide(login, message, peer, now)
         if verdict.grant and not login.session:
-            self._repeatable.setdefault(host, {})[message.hostname] = (login, now)
+            remembered = self._repeatable.setdefault(host, {})
+            if len(remembered) < REMEMBERED_HOSTNAMES:
+                remembered[message.hostname] = (login, now)
         return verdict
 
     def _decide(self, login: Login, message: Message, peer: Peer, now: float) -> Verdict:

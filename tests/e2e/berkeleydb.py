@@ -27,7 +27,7 @@ class Reader(Protocol):
 
 class _Dbt53(ctypes.Structure):
     _fields_ = (
-        ("data", ctypes.c_char_p),
+        ("data", ctypes.c_void_p),
         ("size", ctypes.c_uint32),
         ("ulen", ctypes.c_uint32),
         ("dlen", ctypes.c_uint32),
@@ -37,8 +37,9 @@ class _Dbt53(ctypes.Structure):
     )
 
 
-def _bytes_of(found: "_Dbt53 | _Dbt185") -> bytes:
-    return ctypes.string_at(ctypes.cast(found.data, ctypes.c_void_p), found.size)
+def _pointer(text: bytes) -> ctypes.c_void_p:
+    """To the bytes themselves: they must live as long as it is used."""
+    return ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p)
 
 
 class _Libdb53:
@@ -50,17 +51,17 @@ class _Libdb53:
         assert 0 == failed, f"libdb does not open {path}: {failed}"
 
     def get(self, key: bytes) -> bytes | None:
-        asked, found = _Dbt53(key, len(key)), _Dbt53()
+        asked, found = _Dbt53(_pointer(key), len(key)), _Dbt53()
         failed = self.library["__db_get_pp"](self.db, None, ctypes.byref(asked), ctypes.byref(found), 0)
         assert failed in (0, DB_NOTFOUND), f"libdb fails on {key!r}: {failed}"
-        return None if failed else _bytes_of(found)
+        return None if failed else ctypes.string_at(found.data, found.size)
 
     def close(self) -> None:
         self.library["__db_close_pp"](self.db, 0)
 
 
 class _Dbt185(ctypes.Structure):
-    _fields_ = (("data", ctypes.c_char_p), ("size", ctypes.c_size_t))
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t))
 
 
 _METHOD = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(_Dbt185), ctypes.POINTER(_Dbt185), ctypes.c_uint)
@@ -86,14 +87,14 @@ class Libdb185:
         assert self.db, f"Berkeley DB 1.85 does not open {path}"
 
     def get(self, key: bytes) -> bytes | None:
-        asked, found = _Dbt185(key, len(key)), _Dbt185()
+        asked, found = _Dbt185(_pointer(key), len(key)), _Dbt185()
         failed = self.db.contents.get(self.db, asked, found, 0)
         assert failed in (0, 1), f"Berkeley DB 1.85 fails on {key!r}: {failed}"
-        return None if failed else _bytes_of(found)
+        return None if failed else ctypes.string_at(found.data, found.size)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Store a value."""
-        asked, stored = (_Dbt185(text, len(text)) for text in (key, value))
+        asked, stored = (_Dbt185(_pointer(text), len(text)) for text in (key, value))
         assert 0 == self.db.contents.put(self.db, asked, stored, 0)
 
     def close(self) -> None:

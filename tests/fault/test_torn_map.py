@@ -20,7 +20,7 @@ ONE_MORE = hash9.render(KEYS | {b"192.0.2.1"}, hash9.bucket_count(IMAGE))
 PAGE = 4096
 NOBODY = 65534
 
-# Publishes what it reads, and kills itself before the write with that number; -1 for never.
+# Publishes what it reads, and kills itself in the middle of the write with that number; -1 for never. As the user with that id.
 PUBLISH = """
 import os, signal, sys
 from pathlib import Path
@@ -34,25 +34,22 @@ def pwrite(file, content, offset):
     left -= 1
     return write(file, content, offset)
 os.pwrite = pwrite
-print("ready", flush=True)
+os.setuid(int(sys.argv[3]))
 Publisher(Path(sys.argv[1]), 0o640).publish(sys.stdin.buffer.read())
 """
 
 
-def publish_elsewhere(path: Path, image: bytes, writes: int, limit_bytes: int | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Publish in a process of its own, which dies after that many writes, or may make no file longer than that."""
-
-    def limit() -> None:
-        if limit_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
+def publish_elsewhere(
+    path: Path, image: bytes, writes: int, limit_bytes: int = resource.RLIM_INFINITY, user: int | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Publish in a process of its own, which dies in that write, or may make no file longer than that, or runs as another user."""
     return subprocess.run(
-        [sys.executable, "-c", PUBLISH, path, str(writes)],
+        [sys.executable, "-c", PUBLISH, path, str(writes), str(os.getuid() if user is None else user)],
         input=image,
         capture_output=True,
         cwd=Path(__file__).parents[2],
         check=False,
-        preexec_fn=limit,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes)),
     )
 
 
@@ -99,14 +96,7 @@ def test_a_map_of_another_owner_is_published_too_and_its_mtime_moves(tmp_path: P
         # In the same second as the clock, which only the owner may put forward.
         second = int(time.time())
         os.utime(path, (second, second))
-        done = subprocess.run(
-            [sys.executable, "-c", PUBLISH, path, "-1"],
-            input=IMAGE,
-            capture_output=True,
-            cwd=Path(__file__).parents[2],
-            check=False,
-            user=NOBODY,
-        )
+        done = publish_elsewhere(path, IMAGE, -1, user=NOBODY)
         assert done.returncode == 0, done.stderr.decode()
         assert path.read_bytes() == IMAGE
         assert int(path.stat().st_mtime) > second

@@ -57,7 +57,7 @@ def test_a_map_that_does_not_exist_is_created_with_its_mode(tmp_path: Path) -> N
 def test_what_a_crash_left_beside_the_map_does_not_hinder_its_creation(tmp_path: Path) -> None:
     (tmp_path / ".popauth.db.new").write_bytes(b"half")
     Publisher(tmp_path / "popauth.db", 0o640).publish(IMAGE)
-    assert ["popauth.db"] == os.listdir(tmp_path)
+    assert [tmp_path / "popauth.db"] == list(tmp_path.iterdir())
 
 
 def test_a_directory_that_is_missing_is_an_error_of_the_environment(tmp_path: Path) -> None:

@@ -1,0 +1,131 @@
+"""`./dev bench [TABLE ...]`: what syslogauth costs beside rsyslogd and a pop-before-smtp-like loop, measured in one interleaved run.
+
+Only ratios within one run mean anything on another machine; the nanoseconds are for information. Everything is on loopback, in private
+directories under /var/tmp, bounded in count and time. Linux only: exit code 69 elsewhere, and where a result is wrong an AssertionError.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import lines, receive
+from benchmarks.figures import spread
+from benchmarks.processes import cores
+from benchmarks.servers import BUFFER_BYTES, SYSTEM_PATH
+from syslogauth import __version__
+
+TABLES = ("receive", "lines")
+UDP_PATH = "syslogauth, UDP flat out"
+
+
+def main() -> int:
+    arguments = _arguments()
+    if sys.platform != "linux":
+        print("benchmarks: they read CPU time and queues from Linux's /proc; run them on Linux", file=sys.stderr)
+        return os.EX_UNAVAILABLE
+    facts = machine()
+    print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
+    os.sched_setaffinity(0, cores()[1])  # inherited by what is measured; the sender takes its own core
+    record: dict[str, object] = {"machine": facts, "options": vars(arguments)}
+    udp: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="syslogauth-bench-", dir="/var/tmp") as name:  # noqa: S108 - on a disk, where /tmp may be none
+        if "receive" in arguments.table:
+            udp = _receive(arguments, Path(name), record)
+        if "lines" in arguments.table:
+            _lines(arguments, Path(name), record, udp)
+    print(f"load at the end: {_load()}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(record, indent=1, default=str) + "\n")
+    return os.EX_OK
+
+
+def _receive(arguments: argparse.Namespace, directory: Path, record: dict[str, object]) -> list[float]:
+    """Print the table; CPU seconds a datagram of syslogauth flat out with the logins of the other table, a value a round."""
+    plan = receive.Plan(
+        arguments.rounds, arguments.rate, arguments.logins, arguments.count, arguments.seconds, 0 if arguments.rounds == 1 else 3
+    )
+    samples, idle = receive.measure(plan, directory)
+    print("\nCPU time (user + system, every process) a received datagram; ratio to the better rsyslogd of the same round:\n")
+    print(receive.table(samples, idle), flush=True)
+    flat = [sample for cell, by_server in samples.items() if not cell.rate for found in by_server.values() for sample in found]
+    if flat:
+        offered = spread([sample.sent / sample.seconds / 1000 for sample in flat])
+        print(f"\nflat out, the sender offered {offered.text()} thousand a second; what was received was bounded by sender and receiver")
+    record["receive"] = [
+        {"rate": cell.rate, "logins": cell.logins, "server": server, "samples": [asdict(sample) for sample in found]}
+        for cell, by_server in samples.items()
+        for server, found in by_server.items()
+    ]
+    record["idle_cpu_seconds_a_second"] = idle
+    ours = samples.get(receive.Cell(0, lines.LOGIN_SHARE), {}).get("syslogauth", [])
+    return [sample.nanoseconds / 1e9 for sample in ours]
+
+
+def _lines(arguments: argparse.Namespace, directory: Path, record: dict[str, object], udp: list[float]) -> None:
+    figures = lines.measure(arguments.rounds, arguments.count, directory)
+    if udp:
+        figures[UDP_PATH] = udp
+    print(f"\nA log file of {arguments.count} lines, {lines.LOGIN_SHARE:.0%} logins; lines a CPU second, higher is better:\n")
+    print(lines.table(figures), flush=True)
+    record["lines_cpu_seconds"] = figures
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return {
+        "machine": f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}",
+        "syslogauth": f"{__version__} on Python {platform.python_version()}",
+        "rsyslogd": _version("rsyslogd", "-v"),
+        "perl": _version("perl", "-e", "print $^V"),
+        "cores": "sender on {}, what is measured on {}".format(*cores()),
+        "receive buffer wanted": f"{BUFFER_BYTES} bytes",
+        "load at the start": _load(),
+    }
+
+
+def _version(program: str, *arguments: str) -> str:
+    if (path := shutil.which(program, path=SYSTEM_PATH)) is None:
+        return "missing: not compared"
+    return subprocess.run([path, *arguments], capture_output=True, text=True, check=True).stdout.partition("\n")[0].partition(" (")[0]
+
+
+def _load() -> str:
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
+def _numbers(read: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
+    return lambda text: tuple(read(word) for word in text.split(","))
+
+
+def _rate(word: str) -> float:
+    return 0 if word == "max" else float(word)
+
+
+def _share(word: str) -> float:
+    return float(word) / 100
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="What syslogauth costs beside others, in one interleaved run.")
+    parser.add_argument("table", nargs="*", choices=TABLES, default=TABLES, help="which tables (default: all)", metavar="TABLE")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=200_000, help="datagrams flat out, most when paced, and lines (default: 200000)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of sending at a paced rate (default: 2)")
+    parser.add_argument("--rate", type=_numbers(_rate), default="max,100000,20000,5000,1000", help="datagrams a second; max: flat out")
+    parser.add_argument("--logins", type=_numbers(_share), default="0,5,20", help="per cent of the datagrams (default: 0,5,20)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

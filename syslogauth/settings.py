@@ -1,0 +1,131 @@
+"""How a value of the configuration file is read: a function of the TOML value that returns ours, or raises ValueError.
+
+The ValueError's text is what the user reads: "what is wrong; how to mend it".
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syslogauth.core.address import Networks, canonical, pack
+from syslogauth.core.message import FACILITIES
+
+SERVICES = ("imap", "pop3", "submission", "managesieve")
+Reader = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A literal address and a port to listen on; the text is `192.0.2.1:514` or `[2001:db8::1]:514`."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _of(kind: type, name: str) -> Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{value!r} is not {name}; write {name}")
+        return value
+
+    return read
+
+
+text, flag, whole = _of(str, "a string in double quotes"), _of(bool, "true or false"), _of(int, "a whole number")
+
+
+def number(least: float, most: float, unit: str, integer: bool = False) -> Reader:
+    def read(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+            raise ValueError(f"{value!r} is not a {'whole ' if integer else ''}number of {unit}; write it without quotes")
+        if not least <= value <= most:
+            raise ValueError(f"{value} {unit} is out of range; write one from {least} to {most}")
+        return value if integer else float(value)
+
+    return read
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"{value!r} is not known{near(value, words)}; write one of {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def list_of(read_item: Reader) -> Callable[[Any], tuple[Any, ...]]:
+    def read(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise ValueError(f'{value!r} is not a list; write it in brackets: ["..."]')
+        return tuple(read_item(item) for item in value)
+
+    return read
+
+
+def network(value: Any) -> str:
+    try:
+        Networks((text(value),))
+    except ValueError as error:
+        raise ValueError(f"{error}; write networks such as 192.0.2.0/24 or 2001:db8::/32, host bits zero") from None
+    return str(value)
+
+
+def networks(value: Any) -> Networks:
+    return Networks(list_of(network)(value))
+
+
+def endpoint(value: Any) -> Endpoint:
+    host, colon, port = text(value).rpartition(":")
+    address = pack(host[1:-1]) if host.startswith("[") and host.endswith("]") else pack(host) if ":" not in host else None
+    if not colon or address is None or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f'{value!r} is not ADDRESS:PORT; write "127.0.0.1:5140" or "[::1]:5140", with a literal address')
+    return Endpoint(canonical(address), int(port))
+
+
+def absolute_path(value: Any) -> Path:
+    path = Path(text(value))
+    if not path.is_absolute():
+        raise ValueError(f"{value!r} is not an absolute path; begin it with /")
+    return path
+
+
+def mode(value: Any) -> int:
+    if not isinstance(value, str) or not value.isdecimal() or len(value) not in (3, 4) or not set(value) <= set("01234567"):
+        raise ValueError(f'{value!r} is not a file mode; write it as octal digits in quotes: "0640"')
+    bits = int(value, 8)
+    if bits & 0o133 or bits & 0o600 != 0o600:
+        raise ValueError(f"mode {value} would let others write the map or keep syslogauth from it; write 0640, 0600 or 0644")
+    return bits
+
+
+def key_prefix(value: Any) -> str:
+    if any(c.isspace() or not c.isprintable() for c in text(value)):
+        raise ValueError(f'{value!r} holds a blank or a control character; write a prefix such as "POP:"')
+    return str(value)
+
+
+def workers(value: Any) -> int:
+    if whole(value) != 1:
+        raise ValueError(f"{value} receiving processes are not supported by this version; write 1")
+    return 1
+
+
+def services(value: Any) -> frozenset[str]:
+    return frozenset(list_of(one_of(*SERVICES))(value))
+
+
+def facilities(value: Any) -> frozenset[str]:
+    if not (names := frozenset(list_of(one_of(*FACILITIES))(value))):
+        raise ValueError('the list is empty, so that every message would be refused; write ["mail"] at least')
+    return names
+
+
+def near(word: Any, known: Any) -> str:
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
