@@ -37,7 +37,7 @@ def main() -> int:
     os.sched_setaffinity(0, cores()[1])  # inherited by what is measured; the sender takes its own core
     record: dict[str, object] = {"machine": facts, "options": vars(arguments)}
     udp: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="syslogauth-bench-", dir="/var/tmp") as name:  # noqa: S108 - on a disk, where /tmp may be none
+    with tempfile.TemporaryDirectory(prefix="syslogauth-bench-", dir="/var/tmp") as name:
         if "receive" in arguments.table:
             udp = _receive(arguments, Path(name), record)
         if "lines" in arguments.table:
@@ -83,11 +83,11 @@ def machine() -> dict[str, str]:
     """What the figures were measured on."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
-        "machine": f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}",
+        "machine": f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores, Linux {platform.release()}",
         "syslogauth": f"{__version__} on Python {platform.python_version()}",
         "rsyslogd": _version("rsyslogd", "-v"),
         "perl": _version("perl", "-e", "print $^V"),
-        "cores": "sender on {}, what is measured on {}".format(*cores()),
+        "cores": f"sender on {cores()[0]}, what is measured on {', '.join(map(str, sorted(cores()[1])))}",
         "receive buffer wanted": f"{BUFFER_BYTES} bytes",
         "load at the start": _load(),
     }
@@ -96,7 +96,9 @@ def machine() -> dict[str, str]:
 def _version(program: str, *arguments: str) -> str:
     if (path := shutil.which(program, path=SYSTEM_PATH)) is None:
         return "missing: not compared"
-    return subprocess.run([path, *arguments], capture_output=True, text=True, check=True).stdout.partition("\n")[0].partition(" (")[0]
+    return (
+        subprocess.run([path, *arguments], capture_output=True, text=True, check=True).stdout.split(" (")[0].removeprefix(program).strip()
+    )
 
 
 def _load() -> str:
@@ -111,13 +113,19 @@ def _rate(word: str) -> float:
     return 0 if word == "max" else float(word)
 
 
+def _table(word: str) -> str:  # not `choices`: Python 3.11 checks the default of nargs="*" against them, as one value
+    if word not in TABLES:
+        raise argparse.ArgumentTypeError(f"{word}: there is {' and '.join(TABLES)}")
+    return word
+
+
 def _share(word: str) -> float:
     return float(word) / 100
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="What syslogauth costs beside others, in one interleaved run.")
-    parser.add_argument("table", nargs="*", choices=TABLES, default=TABLES, help="which tables (default: all)", metavar="TABLE")
+    parser.add_argument("table", nargs="*", type=_table, default=TABLES, metavar="TABLE", help=f"{' or '.join(TABLES)}; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=200_000, help="datagrams flat out, most when paced, and lines (default: 200000)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of sending at a paced rate (default: 2)")

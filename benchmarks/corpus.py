@@ -9,6 +9,7 @@ Of the rest, one in six is of a server that syslogauth knows, and so must be rea
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 SIZE = 20_000
 SEED = 5424
@@ -22,15 +23,19 @@ NOISE: tuple[tuple[int, str, str], ...] = (  # weight, tag, text
     (
         8,
         "postfix/smtp[{pid}]",
-        "{queue}: to=<{user}@{domain}>, relay={name}[{address}]:25, delay={few}.{few}, delays=0.1/0.02/0.{few}/1.{few}, dsn=2.0.0, "
-        "status=sent (250 2.0.0 Ok: queued as {id})",
+        (
+            "{queue}: to=<{user}@{domain}>, relay={name}[{address}]:25, delay={few}.{few}, delays=0.1/0.02/0.{few}/1.{few}, dsn=2.0.0, "
+            "status=sent (250 2.0.0 Ok: queued as {id})"
+        ),
     ),
     (5, "postfix/qmgr[{pid}]", "{queue}: removed"),
     (
         4,
         "postfix/smtpd[{pid}]",
-        "NOQUEUE: reject: RCPT from {name}[{address}]: 554 5.7.1 <{user}@{domain}>: Relay access denied; from=<{user}@{name}> "
-        "to=<{user}@{domain}> proto=ESMTP helo=<{name}>",
+        (
+            "NOQUEUE: reject: RCPT from {name}[{address}]: 554 5.7.1 <{user}@{domain}>: Relay access denied; from=<{user}@{name}> "
+            "to=<{user}@{domain}> proto=ESMTP helo=<{name}>"
+        ),
     ),
     (3, "postfix/smtpd[{pid}]", "warning: {name}[{address}]: SASL LOGIN authentication failed: UGFzc3dvcmQ6"),
     (2, "postfix/anvil[{pid}]", "statistics: max connection rate {few}/60s for (smtp:{address}) at Nov 22 10:{few}0:00"),
@@ -38,14 +43,18 @@ NOISE: tuple[tuple[int, str, str], ...] = (  # weight, tag, text
     (
         4,
         "sendmail[{pid}]",
-        "{queue}: from=<{user}@{domain}>, size={size}, class=0, nrcpts={few}, msgid=<{id}@{name}>, proto=ESMTPS, daemon=MTA, "
-        "relay={name} [{address}]",
+        (
+            "{queue}: from=<{user}@{domain}>, size={size}, class=0, nrcpts={few}, msgid=<{id}@{name}>, proto=ESMTPS, daemon=MTA, "
+            "relay={name} [{address}]"
+        ),
     ),
     (
         4,
         "sendmail[{pid}]",
-        "{queue}: to=<{user}@{domain}>, delay=00:00:0{few}, xdelay=00:00:01, mailer=esmtp, pri={size}, relay={name}. [{address}], "
-        "dsn=2.0.0, stat=Sent ({id} accepted for delivery)",
+        (
+            "{queue}: to=<{user}@{domain}>, delay=00:00:0{few}, xdelay=00:00:01, mailer=esmtp, pri={size}, relay={name}. [{address}], "
+            "dsn=2.0.0, stat=Sent ({id} accepted for delivery)"
+        ),
     ),
     (
         3,
@@ -58,8 +67,10 @@ NOISE: tuple[tuple[int, str, str], ...] = (  # weight, tag, text
     (
         3,
         "spamd[{pid}]",
-        "spamd: result: . {few} - BAYES_00,DKIM_SIGNED,DKIM_VALID,HTML_MESSAGE scantime=1.{few},size={size},user={user},uid=1002,"
-        "required_score=5.0,rhost=127.0.0.1,rport={pid},mid=<{id}@{name}>,autolearn=ham",
+        (
+            "spamd: result: . {few} - BAYES_00,DKIM_SIGNED,DKIM_VALID,HTML_MESSAGE scantime=1.{few},size={size},user={user},uid=1002,"
+            "required_score=5.0,rhost=127.0.0.1,rport={pid},mid=<{id}@{name}>,autolearn=ham"
+        ),
     ),
     (3, "opendkim[{pid}]", "{queue}: DKIM-Signature field added (s=mail{few}, d={domain})"),
     (2, "opendkim[{pid}]", "{queue}: {name} [{address}] not internal"),
@@ -114,10 +125,7 @@ class Entry:
         return self.form >= 93
 
     def datagram(self) -> bytes:
-        if self.form < 80:
-            header = f"{self.hostname} "
-        else:
-            header = f"Forwarded from {self.hostname}: " if self.forwarded else ""
+        header = f"{self.hostname} " if self.form < 80 else f"Forwarded from {self.hostname}: " if self.forwarded else ""
         return f"<22>{self._stamp()} {header}{self.tag}: {self.text}".encode()
 
     def line(self) -> bytes:
@@ -127,7 +135,8 @@ class Entry:
         return f"Nov 22 10:{self.second // 60 % 60:02}:{self.second % 60:02}"
 
 
-def corpus(login_share: float, size: int = SIZE, seed: int = SEED) -> list[Entry]:
+@cache
+def corpus(login_share: float, size: int = SIZE, seed: int = SEED) -> tuple[Entry, ...]:
     """`size` distinct messages; of the first n, floor(n * login_share) are logins, for each n."""
     chance = random.Random(seed)  # noqa: S311 - the same messages each time are what is wanted
     weights = [weight for weight, _, _ in NOISE]
@@ -140,7 +149,7 @@ def corpus(login_share: float, size: int = SIZE, seed: int = SEED) -> list[Entry
         entries.append(
             Entry(number // 50, f"mail{number % 4 + 1}", tag.format_map(fields), text.format_map(fields), chance.randrange(100), login)
         )
-    return entries
+    return tuple(entries)
 
 
 def logins_among(count: int, login_share: float) -> int:

@@ -6,13 +6,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 STOP_SECONDS = 10.0
 
 
+@cache
 def cores() -> tuple[int, set[int]]:
-    """The core of the sender, and those of everything that is measured: apart from it where there are two."""
+    """The core of the sender, and those of everything that is measured: apart from it where there are two. As they were at first."""
     first, *rest = sorted(os.sched_getaffinity(0))
     return first, set(rest or [first])
 

@@ -62,7 +62,8 @@ class Sender:
 
     def send(self, port: int, count: int, cell: Cell) -> float:
         """Send, and wait until it is done; the seconds that it took."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         self.process.stdin.write(json.dumps({"port": port, "count": count, "rate": cell.rate, "logins": cell.logins}) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()

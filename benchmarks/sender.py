@@ -54,7 +54,7 @@ def datagrams(login_share: float) -> list[bytes]:
 @cache
 def _headers(login_share: float) -> "ctypes.Array[_ManyMessages]":
     messages = datagrams(login_share)
-    vectors = (_IoVec * len(messages))(*((message, len(message)) for message in messages))
+    vectors = (_IoVec * len(messages))(*[_IoVec(message, len(message)) for message in messages])
     headers = (_ManyMessages * len(messages))()
     for header, vector in zip(headers, vectors, strict=True):
         header.message.vectors = ctypes.pointer(vector)

@@ -23,7 +23,7 @@ POLL_SECONDS = 0.1
 SWEEP_SECONDS = 60.0
 TABLE_RETRY_SECONDS = 1.0
 LAST_TRIES_SECONDS = 5.0
-WAITS_KEPT = 10_000  # new addresses a publication whose wait is measured
+WAITS_KEPT = 10_000  # new addresses a publication whose wait is measured at most
 
 
 def lock(state_directory: Path) -> int | None:
@@ -47,11 +47,10 @@ class Exporter:
         self.control = control
         self.log = log
         self.login_to_export_seconds = histogram("login_to_export_seconds")
-        self._table_fault = ""
-        self._next_beat = self._next_sweep = 0.0
+        self._table_fault = self._untidy = ""
+        self._next_beat = self._next_tidying = self._next_sweep = 0.0
 
     def run(self) -> None:
-        self.table.keep_bounds()
         while True:
             self.step(time.time(), time.monotonic())
             messages = self.control.wait(self._pause())
@@ -62,28 +61,50 @@ class Exporter:
                     return self._finish(empty=message["stop"] == "empty")
 
     def step(self, now: float, monotonic: float) -> None:
-        """One turn: follow the table, write the maps that are due, say how things stand."""
-        try:
-            changed = self.roster.advance(now, monotonic)
-            if monotonic >= self._next_sweep:
-                self.table.sweep(now)
-                self._next_sweep = monotonic + SWEEP_SECONDS
-            if self._table_fault:
-                self.log.info("table can be read again")
-            self._table_fault = ""
-        except (TableError, OSError) as error:
-            if not self._table_fault:
-                self.log.error("table cannot be read or cleaned; the maps stay as they are", error=str(error))
-            self._table_fault, changed = str(error), False
+        """One turn: follow the table, write the maps that are due, tidy the table, say how things stand."""
+        changed = self._follow(now, monotonic)
         for map_ in self.maps:
             map_.stale = map_.stale or changed
             if map_.due(monotonic) and not (self._table_fault and map_.stale):
                 map_.keep(self.roster.live, monotonic)
         if self.roster.entered and not any(map_.stale for map_ in self.maps):
             self._measure_waits()
+        del self.roster.entered[WAITS_KEPT:]
+        if monotonic >= self._next_tidying:
+            self._tidy(now, monotonic)
         if monotonic >= self._next_beat:
             self._next_beat = monotonic + BEAT_SECONDS
             self.control.send(heartbeat("exporter", not self.reason(), self.reason(), self.samples()))
+
+    def _follow(self, now: float, monotonic: float) -> bool:
+        try:
+            changed = self.roster.advance(now, monotonic)
+        except (TableError, OSError) as error:
+            if not self._table_fault:
+                self.log.error("table cannot be read; the maps stay as they are", error=str(error))
+            self._table_fault = str(error)
+            return False
+        if self._table_fault:
+            self.log.info("table can be read again")
+        self._table_fault = ""
+        return changed
+
+    def _tidy(self, now: float, monotonic: float) -> None:
+        """Write to the table what nobody waits for: the maps do without it while the disk is full."""
+        try:
+            self.roster.settle(now)
+            if monotonic >= self._next_sweep:
+                self.table.keep_bounds()
+                self.table.sweep(now)
+                self._next_sweep = monotonic + SWEEP_SECONDS
+        except (TableError, OSError) as error:
+            if not self._untidy:
+                self.log.error("table cannot be tidied; the maps are right all the same", error=str(error))
+            self._untidy, self._next_tidying = str(error), monotonic + TABLE_RETRY_SECONDS
+            return
+        if self._untidy:
+            self.log.info("table can be tidied again")
+        self._untidy = ""
 
     def reason(self) -> str:
         """Why the maps may not say what the table says; empty where they do."""
@@ -99,7 +120,7 @@ class Exporter:
     def _measure_waits(self) -> None:
         now = time.time()
         entered, self.roster.entered = self.roster.entered, []
-        for address in entered[:WAITS_KEPT]:
+        for address in entered:
             if (entry := self.table.get(address)) is not None and entry.kind == "login":
                 self.login_to_export_seconds.observe(max(0.0, now - entry.granted_at))
 
@@ -109,7 +130,7 @@ class Exporter:
         if not empty:
             self.step(time.time(), time.monotonic())
         for map_ in self.maps:
-            if empty or map_.stale:
+            if empty or (map_.stale and not self._table_fault):
                 map_.stale = True
                 while not map_.keep(set() if empty else self.roster.live, time.monotonic()):
                     if time.monotonic() >= deadline:

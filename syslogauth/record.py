@@ -11,9 +11,8 @@
                    of at most 255 bytes
 
 Bounds are stored in the order of their fields, u64 milliseconds. The functions here are the only ones that know all this. Named tuples, not
-dataclasses: `syslogauth test` imports this, and must start within milliseconds.
-
- A record of a version that this program does not know is a ValueError.
+dataclasses: `syslogauth test` imports this, and must start within milliseconds. A record of a version or kind that this program does not
+know is a ValueError, wherever it is read.
 """
 
 import struct
@@ -67,15 +66,14 @@ def encode(entry: Entry) -> bytes:
     """The record's bytes; texts longer than 255 bytes are cut."""
     times = (ms(entry.expires_at), ms(entry.granted_at), ms(entry.refreshed_at))
     head = HEAD.pack(VERSION, KINDS.index(entry.kind), *times, min(entry.count, 0xFFFFFFFF))
-    texts = (text.encode()[:255] for text in (entry.service, entry.server, entry.user, entry.hostname, entry.peer))
+    texts = (text.encode("utf-8", "replace")[:255] for text in (entry.service, entry.server, entry.user, entry.hostname, entry.peer))
     return head + b"".join(bytes((len(text),)) + text for text in texts)
 
 
 def decode(address: bytes, record: bytes) -> Entry:
-    """The entry of a record. Raises ValueError on a version that this program does not know."""
-    if record[0] != VERSION:
-        raise ValueError(f"table record version {record[0]}: written by a newer syslogauth")
-    _, kind, expires, granted, refreshed, count = HEAD.unpack_from(record)
+    """The entry of a record. ValueError as expiry()."""
+    kind, _ = expiry(record)
+    _, _, expires, granted, refreshed, count = HEAD.unpack_from(record)
     texts, at = [], HEAD.size
     for _ in range(5):
         end = at + 1 + record[at]
@@ -84,5 +82,14 @@ def decode(address: bytes, record: bytes) -> Entry:
     return Entry(address, KINDS[kind], expires / 1000, granted / 1000, refreshed / 1000, count, *texts)
 
 
+def expiry(record: bytes) -> tuple[int, int]:
+    """Kind and stored expiry, Unix milliseconds. Raises ValueError on a version or kind that this program does not know."""
+    version, kind, expires_at = EXPIRY.unpack_from(record)
+    if version != VERSION or kind >= len(KINDS):
+        what = f"version {version}" if version != VERSION else f"kind {kind}"
+        raise ValueError(f"table record {what}: written by a newer syslogauth")
+    return kind, expires_at
+
+
 def ms(seconds: float) -> int:
-    return max(0, min(round(seconds * 1000), FOR_EVER_MS))
+    return max(0, round(min(seconds * 1000, FOR_EVER_MS)))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import lmdb
 
 from syslogauth import changelog
-from syslogauth.record import EXPIRY, FOR_EVER_MS, HEAD, U64, VERSION, Bounds, Entry, decode, encode, ms
+from syslogauth.record import EXPIRY, FOR_EVER_MS, HEAD, U64, VERSION, Bounds, Entry, decode, encode, expiry, ms
 
 if TYPE_CHECKING:  # `syslogauth test` imports this module, and nothing that it can do without
     from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # `syslogauth test` imports this module, and nothing that it 
     from syslogauth.core.login import Grant
 
 TableError = lmdb.Error
+AHEAD_SECONDS = 2.0  # what lies further ahead was written before the clock was set back
 SLICE = 2_000  # addresses a write transaction: a few ms, so that a flush does not hold up the receiver
 
 
@@ -102,8 +103,11 @@ class Table:
 
     def keep_bounds(self) -> None:
         """Make our bounds those of every reader: for the daemon, which has the configuration that counts."""
-        with self._begin(write=True) as txn:
-            txn.put(b"bounds", self.bounds.packed(), db=self._db["meta"])
+        with self._begin() as txn:
+            kept = txn.get(b"bounds", db=self._db["meta"])
+        if kept != self.bounds.packed():
+            with self._begin(write=True) as txn:
+                txn.put(b"bounds", self.bounds.packed(), db=self._db["meta"])
 
     def commit(self, grants: "Iterable[Grant]", now: float) -> Committed:
         """Store a batch of logins in one transaction, durable on return. Raises TableError, and then nothing of it is stored."""
@@ -166,8 +170,9 @@ class Table:
         removed = 0
         while addresses := self._first(SLICE, ms(now)):
             with self._begin(write=True) as txn:
-                removed += sum(txn.delete(address, db=self._db["grants"]) for address in addresses)
-                self._log(txn, addresses)
+                left = [address for address in addresses if self._refreshed_ms(txn, address) <= ms(now)]  # a login may just have come
+                removed += sum(txn.delete(address, db=self._db["grants"]) for address in left)
+                self._log(txn, left)
         return removed
 
     def settle(self, addresses: Sequence[bytes], now: float) -> int:
@@ -180,7 +185,7 @@ class Table:
                     record = self._record(txn, address)
                     if record is None:
                         continue
-                    _, kind, expires = EXPIRY.unpack_from(record)
+                    kind, expires = expiry(record)
                     latest = self.bounds.latest_ms(kind, ms(now))
                     if expires <= ms(now):
                         txn.delete(address, db=self._db["grants"])
@@ -192,7 +197,10 @@ class Table:
         return deleted
 
     def sweep(self, now: float) -> None:
-        """Forget denials and revocations that can no longer matter, and readers that died."""
+        """Forget denials and revocations that can no longer matter, and readers that died.
+
+        A revocation or flush from before the clock was set back would void every login until its time comes again: it is pulled back.
+        """
         self._env.reader_check()
         oldest = ms(now - max(self.bounds.login_seconds, self.bounds.manual_seconds, self.bounds.held_seconds))
         for name, limit in (("denies", ms(now)), ("revoked", oldest)):
@@ -203,6 +211,14 @@ class Table:
                     for address in over[at : at + SLICE]:
                         if self._time(txn, name, address) <= limit:
                             txn.delete(address, db=self._db[name])
+        ahead = ms(now + AHEAD_SECONDS)
+        with self._begin() as txn:
+            early = [("revoked", bytes(key)) for key, value in txn.cursor(db=self._db["revoked"]) if U64.unpack(value)[0] > ahead]
+            early += [("meta", b"flushed_at")] if self._time(txn, "meta", b"flushed_at") > ahead else []
+        if early:
+            with self._begin(write=True) as txn:
+                for name, key in early:
+                    txn.put(key, U64.pack(ms(now)), db=self._db[name])
 
     # reading
 
@@ -292,7 +308,7 @@ class Table:
         record = self._record(txn, address)
         if record is None:
             return Standing(0, 0, unsettled=False)
-        _, kind, stored = EXPIRY.unpack_from(record)
+        kind, stored = expiry(record)
         until = min(stored, self.bounds.latest_ms(kind, now_ms))
         if until <= now_ms:
             return Standing(0, 0, unsettled=True)
@@ -305,6 +321,10 @@ class Table:
     def _record(self, txn: lmdb.Transaction, address: bytes) -> bytes | None:
         value = txn.get(address, db=self._db["grants"])
         return None if value is None else bytes(value)
+
+    def _refreshed_ms(self, txn: lmdb.Transaction, address: bytes) -> int:
+        record = self._record(txn, address)
+        return 0 if record is None else int(HEAD.unpack_from(record)[4])
 
     def _time(self, txn: lmdb.Transaction, name: str, key: bytes) -> int:
         value = txn.get(key, db=self._db[name])

@@ -137,6 +137,7 @@ class Intake:
     def _judge(self, datagram: bytes, peer: Peer, host: str, now: float) -> Verdict:
         message = parse(datagram, peer.needs_priority)
         if isinstance(message, Refusal):
+            self._forget(host, message)
             return Verdict(message)
         if message.facility is not None and message.facility not in self.sources.facilities:
             self._forget(host, message)
@@ -191,30 +192,16 @@ class Intake:
 def noise_pattern(facilities: Iterable[str]) -> re.Pattern[bytes]:
     """The gate: a listed <PRI>, and then no header that leads to an app_name of a known server or to a summary of repeats.
 
-    The header is described more loosely than in message.py (a stamp is any run of digits and their signs, a word is anything without
-    a blank), so that whatever parse() takes passes here too; all of it possessive, so that a refusal backtracks nowhere.
+    The header is described as parse() reads it, only more loosely (a word is anything without a blank, and may be the host or not), so
+    that whatever parse() takes passes here too. A stamp is taken possessively: what begins like one leads to a known tag in no other way.
     """
     by_frequency = (6, 5, 4, 3, 7, 2, 1, 0)  # info and notice first: the alternatives are tried in order
     priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
     known = b"|".join(sorted(re.escape(name) for name in formats.APP_NAMES))
     tag = rb"(?:(?:" + known + rb"|syslogd)[\[: ]|last message |- )"
     word = rb"[^ ]++ "
-    stamp = rb"(?:[A-Z][a-z]{2} [\d: .,]++|(?:[\d-][^ ]*+ ){0,3}+)"
+    clock = rb"\d\d:\d\d:\d\d[^ ]*+ "
+    stamp = rb"(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?+|\d{4}-\d\d-\d\d[T ])" + clock + rb")?+"
     relay = rb"(?:<[^ ]*+ )?+(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?+"
-    return re.compile(
-        rb"<(?:"
-        + priorities
-        + rb")>(?!"
-        + stamp
-        + relay
-        + rb"(?:"
-        + tag
-        + rb"|"
-        + word
-        + rb"(?:"
-        + tag
-        + rb"|1 "
-        + word * 2
-        + tag
-        + rb")))"
-    )
+    rfc5424 = rb"1 (?:" + word + rb"){2,3}?" + tag  # the stamp, which may hold a blank, and the host
+    return re.compile(rb"<(?:" + priorities + rb")>(?!" + stamp + relay + rb"(?:" + word + rb")??(?:" + tag + rb"|" + rfc5424 + rb"))")

@@ -57,6 +57,7 @@ class Message:
 BSD_STAMP = rb"[A-Z][a-z]{2} {1,2}\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})?"
 ISO_STAMP = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 HOST = rb"(?![^ ]*[:\]] )[\w.:%@/-]{1,255}"  # the first word, unless it is `tag:` or `tag[pid]`
+IPV6_HOST = rb"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:.]{0,40}:[0-9A-Fa-f.]{1,20}(?:%[\w.-]{1,16})? "  # `2001:db8::10 `: its first group is no tag
 SVLOGD = rb"(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\d\d:\d\d:\d\d\.\d{1,9} )?(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?"
 FORWARDED = rb"(?:(?:Forwarded|Message forwarded) from (?P<origin>[\w.:%-]{1,255}): |\[(?P<relayed>[\w.:%-]{1,255})\]: )?"
 SD_NAME = rb"[!#-<>-\\^-~]{1,32}"  # RFC 5424 6.3.2: printable ASCII but for the double quote, the equals sign and the closing bracket
@@ -66,8 +67,9 @@ RFC5424 = (
 )
 RFC3164 = (
     rb"(?:<[a-z0-9]{1,9}\.[a-z0-9]{1,9}> )?" + FORWARDED + rb"(?:(?P<host>" + HOST + rb") )??"
-    rb"(?:(?P<app>[\w./+-]{1,64})(?:\[(?P<pid>\d{1,10})\](?::| )|:) ?(?:\[ID \d{1,10} [a-z0-9]{1,9}\.[a-z]{1,9}\] ?)?(?P<text>.*)"
-    rb"|(?:syslogd: )?last message repeated (?P<repeats>\d{1,9}) times?)"
+    rb"(?:(?:syslogd: )?last message repeated (?P<repeats>\d{1,9}) times?"
+    rb"|(?!" + IPV6_HOST + rb")(?P<app>[\w./+-]{1,64})(?:\[(?P<pid>\d{1,10})\](?::| )|:) ?"
+    rb"(?:\[ID \d{1,10} [a-z0-9]{1,9}\.[a-z]{1,9}\] ?)?(?P<text>.*))"
 )
 STAMPS = rb"(?:(?P<stamp>" + BSD_STAMP + rb"|" + ISO_STAMP + rb"),? )?+"
 HEADER = re.compile(STAMPS + rb"(?:(?:" + HOST + rb" )?" + RFC5424 + rb"|" + RFC3164 + rb")", re.DOTALL)
@@ -76,7 +78,9 @@ WITHOUT_PRIORITY = re.compile(SVLOGD)
 TAG_IN_TEXT = re.compile(rb"(?P<app>[\w./+-]{1,64})\[(?P<pid>\d{1,10})\]: (?P<text>.*)", re.DOTALL)
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 REPEATED_TEXT = re.compile(rb"message repeated \d{1,9} times: \[ (?P<text>.*)\]", re.DOTALL)
-SUPPRESSED_TEXT = re.compile(rb"Last message '.{0,64}' repeated (?P<repeats>\d{1,9}) times, suppressed by syslog-ng on .{1,255}", re.DOTALL)
+SUPPRESSED_TEXT = re.compile(
+    rb"Last message '.{0,64}' repeated (?P<repeats>\d{1,9}) times, suppressed by syslog-ng on [\w.-]{1,255}", re.DOTALL
+)
 TRAILER = b"\n\r\0 "  # what senders leave at the end: syslog-ng and busybox LF, old ones NUL, FreeBSD a blank for the LF
 
 
@@ -107,10 +111,10 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
 
 def _message(priority: int | None, header: re.Match[bytes]) -> Message | Refusal:
     part = header.groupdict(default=b"")
-    if part["repeats"]:
-        return Message(priority, part["stamp"], part["host"], b"", b"", b"", int(part["repeats"]))
     if not part["app5"]:
         hostname, app_name, procid, text = part["origin"] or part["relayed"] or part["host"], part["app"], part["pid"], part["text"]
+        if part["repeats"]:
+            return Message(priority, part["stamp"], hostname, b"", b"", b"", int(part["repeats"]))
     else:
         hostname, app_name, procid, text = (_value(part[name]) for name in ("host5", "app5", "pid5", "text5"))
         # FreeBSD's RFC 5424 mode cannot carry a tag with a dot: `in.qpopper[7]: ` arrives inside the text, APP-NAME nil

@@ -165,6 +165,16 @@ def test_the_mtime_moves_by_a_whole_second_each_time(live: Path) -> None:
     assert seconds[-1] <= int(time.time()) + 6, "one second ahead of the clock for each publication within a second, no more"
 
 
+def test_a_map_of_another_size_has_a_later_mtime_than_it_had_while_it_was_written(live: Path) -> None:
+    publisher = Publisher(live, 0o640)
+    publisher.publish(EMPTY)
+    aged = time.time() - 30
+    os.utime(live, (aged, aged))
+    started = int(time.time())
+    publisher.publish(IMAGE)
+    assert int(live.stat().st_mtime) > started
+
+
 def test_an_mtime_in_the_future_moves_forward_too(live: Path) -> None:
     future = int(time.time()) + 86_400
     os.utime(live, (future, future))

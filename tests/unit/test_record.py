@@ -6,7 +6,7 @@ ADDRESS = bytes((192, 0, 2, 25))
 ENTRY = Entry(ADDRESS, "login", 1700001800.0, 1700000000.0, 1700000000.5, 3, "imap", "dovecot", "alice", "mail1", "192.0.2.0/24")
 BYTES = (
     b"\x01\x00"
-    + b"\x00\x00\x01\x8b\xcf\xe5\xdf\x40"  # 1700001800000
+    + b"\x00\x00\x01\x8b\xd0\x00\xdf\x40"  # 1700001800000
     + (1700000000000).to_bytes(8)
     + (1700000000500).to_bytes(8)
     + b"\x00\x00\x00\x03"
@@ -15,7 +15,7 @@ BYTES = (
 
 
 def entry(**changed: object) -> Entry:
-    values = {name: getattr(ENTRY, name) for name in Entry.__slots__}
+    values = {name: getattr(ENTRY, name) for name in Entry._fields}
     return Entry(**{**values, **changed})  # type: ignore[arg-type]
 
 
@@ -27,7 +27,7 @@ def test_an_entry_is_read_back_from_its_record() -> None:
     assert ENTRY == decode(ADDRESS, BYTES)
 
 
-@pytest.mark.parametrize(("number", "kind"), enumerate(("login", "manual", "held")))
+@pytest.mark.parametrize(("number", "kind"), list(enumerate(("login", "manual", "held"))))
 def test_each_kind_has_the_number_that_is_stored(number: int, kind: str) -> None:
     assert KINDS[number] == kind
     assert number == encode(entry(kind=kind))[1]

@@ -1,7 +1,7 @@
 """The mail servers whose logins are recognised: one file a family, one name here.
 
-A message goes to every format that lists its app_name (Courier and UW share `imapd`). Where two formats take the same line, it is
-AMBIGUOUS and refused: an odd but genuine login may be lost, a forged one is never granted.
+A message goes to every format that lists its app_name (Courier and UW share `imapd`). Where two formats know the same line, it is
+AMBIGUOUS and refused, whatever each makes of it: an odd but genuine login may be lost, a forged one is never granted.
 """
 
 from syslogauth.core.formats import dovecot, qpopper, uw
@@ -24,16 +24,12 @@ def recognise(message: Message, *, escaped: bool = True) -> Login | Refusal:
     formats = _BY_APP_NAME.get(message.app_name, ())
     if message.priority is None:
         formats += _BY_FILE_APP_NAME.get(message.app_name, ())
-    answer: Login | Refusal = Refusal.NOT_LOGIN
-    for form in formats:
-        found = form.recognise(message)
-        if isinstance(found, Login) and not (escaped or form.escapes):
-            found = Refusal.UNESCAPED_SOURCE
-        if isinstance(found, Login) and isinstance(answer, Login):
-            return Refusal.AMBIGUOUS
-        if isinstance(found, Login) or (answer is Refusal.NOT_LOGIN and found is not Refusal.NOT_LOGIN):
-            answer = found
-    return answer
+    taken = [(form, found) for form in formats if (found := form.recognise(message)) is not Refusal.NOT_LOGIN]
+    if len(taken) > 1:
+        return Refusal.AMBIGUOUS
+    for form, found in taken:
+        return Refusal.UNESCAPED_SOURCE if isinstance(found, Login) and not (escaped or form.escapes) else found
+    return Refusal.NOT_LOGIN
 
 
 def check() -> list[str]:
