@@ -8,9 +8,8 @@ around each look-up and opens the map anew when the mtime, in whole seconds, is 
   mtime := max(now, the old one + 1 s) | unlock | fsync
 
 sendmail reads page 0 under the lock, gives the lock back, and only then notes the mtime. A publication that falls between would leave it
-with the old number of buckets and the new mtime: it would miss about half of the keys until the next publication (measured: 2 of 10^5
-look-ups at 125 changes of size a second). So where page 0 may mean other buckets, which is rare, the publisher sleeps a moment under the
-lock, that such a reader may go on and note the mtime of the writing, and then sets a later second than that one too.
+with the old number of buckets and the new mtime, and half of the keys missing until the next publication. So where page 0 may mean other
+buckets, the publisher sleeps a moment under the lock, that such a reader may go on and note an mtime, and sets a later second than that.
 
 Only changed pages are written where inode, size and mtime are what this publisher left behind; else the whole image: a map that somebody
 else wrote to, or that a crash tore, is whole again after one publication. Only a map that does not exist is created by rename.

@@ -117,9 +117,12 @@ async def _show(daemon: Daemon, directory: Path) -> None:
     path = map_file(daemon.config.export[0].path)
     await _until(lambda: len(hash9.read(read_locked(path))) == len(_live(table)), "the map to be written")
     console.print(_what_became(daemon.config, lines))
+    for name in (Refusal.NOT_LOGIN, Refusal.AMBIGUOUS):
+        console.print(f"{name}: {WHY[name]}", soft_wrap=True)
+    console.print()
     console.print(_what_is_in(table, path))
     table.close()
-    console.print(f"{len(lines)} datagrams arrived, {granted:.0f} gave a grant; every outcome is counted at the metrics address.")
+    console.print(f"{len(lines)} datagrams arrived, {granted:.0f} gave a grant; /metrics counts every outcome.")
     _say_what_to_try(console, daemon, directory)
 
 
@@ -134,22 +137,22 @@ def _what_became(config: Config, lines: list[bytes]) -> Grid:
         address = canonical(verdict.grant.address) if verdict.grant else "-"
         colour = "green" if verdict.grant else "red" if verdict.outcome != Refusal.NOT_LOGIN else "yellow"
         grid.add_row(f"[{colour}]{verdict.outcome}[/]", address, escape(line.partition(b"mail1 ")[2].decode()))
-    grid.caption = "; ".join(f"{name}: {WHY[name]}" for name in (Refusal.NOT_LOGIN, Refusal.AMBIGUOUS))
     return grid
 
 
 def _what_is_in(table: Table, path: Path) -> Grid:
     image = read_locked(path)
-    grid = Grid(title=f"The table, and the map {path} read back")
-    for name in ("address", "user", "service", "server", "seconds left", "map key", "map value"):
-        grid.add_column(name)
+    grid = Grid(title="The table, and the map read back")
+    for name in ("address", "user", "login at", "left", "map key", "value"):
+        grid.add_column(name, no_wrap=name in ("address", "map key", "left"))
     keys = {key.decode().removeprefix("ipv6:"): key for key in hash9.read(image)}
     now = time.time()
     for entry in table.entries():
         address = canonical(entry.address)
         key = keys.get(address) or next((k for text, k in keys.items() if ":" in text and _same(text, address)), b"")
         value = hash9.get(image, key) or b"-"
-        grid.add_row(address, entry.user, entry.service, entry.server, f"{entry.expires_at - now:.0f}", key.decode(), value.decode())
+        left = f"{entry.expires_at - now:.0f} s"
+        grid.add_row(address, entry.user, f"{entry.server} {entry.service}", left, key.decode(), value.decode())
     return grid
 
 
@@ -161,7 +164,8 @@ def _say_what_to_try(console: Console, daemon: Daemon, directory: Path) -> None:
     port = daemon.config.listen.udp[0].port
     line = "imap-login: Login: user=<eve>, method=PLAIN, rip=198.51.100.99, lip=192.0.2.1, session=<demo>"
     to = f"-h 127.0.0.1 -P {port}" if "bsd" in sys.platform else f"--udp --server 127.0.0.1 --port {port}"
-    console.print(f"\nmetrics     http://{daemon.config.metrics.listen}/metrics", soft_wrap=True)
+    console.print(f"\nthe map     {map_file(daemon.config.export[0].path)}", soft_wrap=True)
+    console.print(f"metrics     http://{daemon.config.metrics.listen}/metrics", soft_wrap=True)
     console.print(f"try next    logger {to} -p mail.info -t dovecot '{escape(line)}'", soft_wrap=True)
     config = directory / "syslogauth.toml"
     config.write_text(daemon.text)

@@ -38,9 +38,9 @@ define(`confDONT_BLAME_SENDMAIL', `TrustStickyBit')dnl
 MAILER(`local')dnl
 MAILER(`smtp')dnl
 """
-OK = "Local_check_rcpt   returns: $# OK"
-NOT_LISTED = "Local_check_rcpt   returns: NoPopAuth"
-TEMPFAIL = 'Local_check_rcpt   returns: $# error $@ 4 . 7 . 1 $: "451 Try again, popauth lookup failed"'
+OK = "Local_check_rcpt returns: $# OK"
+NOT_LISTED = "Local_check_rcpt returns: NoPopAuth"
+TEMPFAIL = 'Local_check_rcpt returns: $# error $@ 4 . 7 . 1 $: "451 Try again, popauth lookup failed"'
 FORWARDED_TO = ("127.0.0.1", 5140)
 SAID = "imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.25, lip=192.0.2.1, session=<x>"
 

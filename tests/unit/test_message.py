@@ -42,9 +42,21 @@ def row(sender: str, *values: object) -> object:
         row("FreeBSD 10 to 14, OpenBSD", b"<22>Nov 22 10:28:45 dovecot: ", BSD, b"", b""),
         row("FreeBSD, a day of one digit", b"<22>Nov  2 10:28:45 dovecot: ", b"Nov  2 10:28:45", b"", b""),
         row("FreeBSD, of another host", b"<22>Nov 22 10:28:45 Forwarded from 192.0.2.5: dovecot: ", BSD, b"192.0.2.5", b""),
-        row("FreeBSD, of another host by name", b"<22>Nov 22 10:28:45 Forwarded from m2.example.org: dovecot[7]: ", BSD, b"m2.example.org", b"7"),
+        row(
+            "FreeBSD, of another host by name",
+            b"<22>Nov 22 10:28:45 Forwarded from m2.example.org: dovecot[7]: ",
+            BSD,
+            b"m2.example.org",
+            b"7",
+        ),
         row("FreeBSD, of another host, IPv6", b"<22>Nov 22 10:28:45 Forwarded from 2001:db8::5: dovecot: ", BSD, b"2001:db8::5", b""),
-        row("FreeBSD, of another host with a hostname", b"<22>Nov 22 10:28:45 Forwarded from 192.0.2.5: m2 dovecot: ", BSD, b"192.0.2.5", b""),
+        row(
+            "FreeBSD, of another host with a hostname",
+            b"<22>Nov 22 10:28:45 Forwarded from 192.0.2.5: m2 dovecot: ",
+            BSD,
+            b"192.0.2.5",
+            b"",
+        ),
         row("FreeBSD -v", b"<22>Nov 22 10:28:45 <mail.info> mail1 dovecot: ", BSD, b"mail1", b""),
         row("FreeBSD -O rfc5424", b"<22>1 " + ISO + b" mail1.example.org dovecot - - - ", ISO, b"mail1.example.org", b""),
         row("FreeBSD 15 -O rfc3164-strict, OpenBSD -h", b"<22>Nov 22 10:28:45 mail1.example.org dovecot: ", BSD, b"mail1.example.org", b""),
@@ -70,7 +82,9 @@ def row(sender: str, *values: object) -> object:
     ],
 )
 @pytest.mark.parametrize("trailer", [b"", b"\n", b"\0", b" ", b" \r\n\0"], ids=ascii)
-def test_each_dialect_is_read_as_its_sender_meant_it(header: bytes, timestamp: bytes, hostname: bytes, procid: bytes, trailer: bytes) -> None:
+def test_each_dialect_is_read_as_its_sender_meant_it(
+    header: bytes, timestamp: bytes, hostname: bytes, procid: bytes, trailer: bytes
+) -> None:
     assert Message(22, timestamp, hostname, b"dovecot", procid, TEXT) == parse(header + TEXT + trailer)
 
 
@@ -134,53 +148,54 @@ def test_what_else_syslogds_do_to_a_message(sent: bytes, expected: Message | Ref
     assert expected == parse(sent)
 
 
-SOCKLOG = b"mail.info: Nov 22 10:22:00 dovecot: " + TEXT + b"\n"
+SOCKLOG = b"mail.info: Nov 22 10:28:45 dovecot: "
 
 
 @pytest.mark.parametrize(
-    ("sent", "expected"),
+    ("header", "priority", "timestamp", "hostname"),
     [
-        row("socklog and svlogd", SOCKLOG, message(b"Nov 22 10:22:00", priority=None)),
-        row("svlogd -tt", b"2026-11-22_10:21:51.34839 " + SOCKLOG, message(b"Nov 22 10:22:00", priority=None)),
-        row("svlogd -t", b"@400000006b02c25c046a8034 " + SOCKLOG, message(b"Nov 22 10:22:00", priority=None)),
-        dialect(
-            b"Nov 22 10:13:40 mail1 dovecot: " + TEXT,
-            message(b"Nov 22 10:13:40", b"mail1", priority=None),
-            "a log file; syslog-ng without PRI",
-        ),
-        row("a log file with ISO stamps", ISO + b" mail1 dovecot: " + TEXT, message(ISO, b"mail1", priority=None)),
-        row("a PRI is read where there is one", b"<22>Nov 22 10:28:45 dovecot: " + TEXT, message()),
-        row("a bad PRI is no hostname", b"<192>Nov 22 10:28:45 dovecot: " + TEXT, Refusal.MALFORMED),
-        row("an empty line", b"", Refusal.MALFORMED),
+        row("socklog and svlogd", SOCKLOG, None, BSD, b""),
+        row("svlogd -tt", b"2026-11-22_10:21:51.34839 " + SOCKLOG, None, BSD, b""),
+        row("svlogd -t", b"@400000006b02c25c046a8034 " + SOCKLOG, None, BSD, b""),
+        row("a log file, syslog-ng without PRI", b"Nov 22 10:28:45 mail1 dovecot: ", None, BSD, b"mail1"),
+        row("a log file with ISO stamps", ISO + b" mail1 dovecot: ", None, ISO, b"mail1"),
+        row("a PRI is read where there is one", b"<22>Nov 22 10:28:45 dovecot: ", 22, BSD, b""),
     ],
 )
-def test_a_priority_may_be_missing_where_none_is_asked_for(sent: bytes, expected: Message | Refusal) -> None:
-    assert expected == parse(sent, needs_priority=False)
+def test_a_priority_may_be_missing_where_none_is_asked_for(header: bytes, priority: int | None, timestamp: bytes, hostname: bytes) -> None:
+    assert Message(priority, timestamp, hostname, b"dovecot", b"", TEXT) == parse(header + TEXT + b"\n", needs_priority=False)
+
+
+@pytest.mark.parametrize("line", [b"<192>Nov 22 10:28:45 dovecot: x", b"<022>dovecot: x", b"<>dovecot: x", b"", b"just some text"])
+def test_a_line_of_a_file_is_malformed_where_a_datagram_would_be(line: bytes) -> None:
+    expected = Refusal.MALFORMED
+    assert expected == parse(line, needs_priority=False)
 
 
 @pytest.mark.parametrize(
     ("sent", "expected"),
     [
-        pytest.param(SOCKLOG, Refusal.NO_PRIORITY, id="socklog"),
+        row("socklog", SOCKLOG + TEXT, Refusal.NO_PRIORITY),
         row("an empty datagram", b"", Refusal.NO_PRIORITY),
-        pytest.param(b"z\x78\x9c\xab", Refusal.CONTROL_BYTES if b"\x9c" < b"\x20" else Refusal.NO_PRIORITY, id="rsyslog's compressed form"),
+        row("trailers alone", b" \r\n\0", Refusal.NO_PRIORITY),
+        row("a compressed one of rsyslog", b"zx\x9c\xb3\xb1", Refusal.NO_PRIORITY),
         row("a bracket alone", b"<", Refusal.MALFORMED),
         row("an empty PRI", b"<>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
         row("PRI 192", b"<192>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
         row("PRI 999", b"<999>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
-        row("PRI with a leading zero", b"<022>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
+        row("PRI 022", b"<022>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
         row("PRI 000", b"<000>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
-        row("PRI with a blank", b"< 22>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
+        row("a blank in the PRI", b"< 22>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
         row("a negative PRI", b"<-1>Nov 22 10:28:45 dovecot: x", Refusal.MALFORMED),
-        pytest.param("<٢٢>Nov 22 10:28:45 dovecot: x".encode(), Refusal.MALFORMED, id="PRI in Arabic digits"),
+        row("a PRI in other digits", "<\u0662\u0662>Nov 22 10:28:45 dovecot: x".encode(), Refusal.MALFORMED),
         row("no tag", b"<22>Nov 22 10:28:45 just some text", Refusal.MALFORMED),
         row("a mark", b"<22>Nov 22 10:28:45 -- MARK --", Refusal.MALFORMED),
-        row("an RFC 5424 version to come", b"<22>2 " + ISO + b" mail1 dovecot - - - x", Refusal.MALFORMED),
-        pytest.param(b'<22>1 - mail1 dovecot - - [a b="c] x', Refusal.MALFORMED, id="structured data that does not end"),
+        row("structured data that does not end", b'<22>1 - mail1 dovecot - - [a b="c] x', Refusal.MALFORMED),
         row("structured data missing", b"<22>1 - mail1 dovecot - - x", Refusal.MALFORMED),
-        row("forwarded, with no tag after it", b"<22>Forwarded from dovecot: x", Refusal.MALFORMED),
-        row("a tag with brackets is no hostname", b"<22>Nov 22 10:00:00 su(pam)[1]: dovecot: x", Refusal.MALFORMED),
-        row("nor is a tag of 65 bytes", b"<22>Nov 22 10:00:00 " + b"t" * 65 + b": dovecot: x", Refusal.MALFORMED),
+        row("forwarded, and no tag", b"<22>Forwarded from dovecot: x", Refusal.MALFORMED),
+        row("a tag with brackets is no hostname", b"<22>Nov 22 10:28:45 su(pam)[1]: dovecot: x", Refusal.MALFORMED),
+        row("nor is a tag of 65 bytes", b"<22>Nov 22 10:28:45 " + b"t" * 65 + b": dovecot: x", Refusal.MALFORMED),
+        row("nor a tag with an at sign", b"<22>Nov 22 10:28:45 getty@tty1: dovecot: x", Refusal.MALFORMED),
     ],
 )
 def test_what_is_no_syslog_message_is_refused_with_its_reason(sent: bytes, expected: Refusal) -> None:
@@ -188,76 +203,73 @@ def test_what_is_no_syslog_message_is_refused_with_its_reason(sent: bytes, expec
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "header",
     [
-        pytest.param(b"<22>Nov 22 10:00:00 sendmail: dovecot: ", id="tag"),
-        pytest.param(b"<22>Nov 22 10:00:00 sendmail[7]: dovecot: ", id="tag with pid"),
-        pytest.param(b"<22>Nov 22 10:00:00 sendmail[7] dovecot: ", id="tag without a colon"),
-        pytest.param(b"<22>Nov 22 10:00:00 sendmail:\tdovecot: ", id="tag and a tabulator"),
-        pytest.param(b"<22>Nov 22 10:00:00 sendmail:evil dovecot: ", id="tag without a blank after it"),
-        pytest.param(b"<22>Nov 22 10:00:00 mail1 sendmail: dovecot: ", id="hostname and tag"),
-        pytest.param(b"<22>sendmail: dovecot: ", id="no stamp"),
-        pytest.param(b"<22>1 - mail1 sendmail - - - dovecot: ", id="RFC 5424"),
-        pytest.param(b"<22>1 - mail1 sendmail - - - 1 - mail1 dovecot - - - ", id="RFC 5424 in RFC 5424"),
-        pytest.param(b"<22>Nov 22 10:00:00 Forwarded from 192.0.2.5: sendmail: dovecot: ", id="forwarded"),
-        pytest.param(b"<22>Nov 22 10:00:00 sendmail: Forwarded from 192.0.2.5: dovecot: ", id="forwarded in the text"),
-        pytest.param(b"<22>Nov 22 10:00:00 sendmail: [ID 1 mail.info] dovecot: ", id="illumos"),
-        pytest.param(b"<22>Nov 22 10:00:00 sendmail: message repeated 2 times: [ dovecot: ", id="repeated"),
+        row("tag", b"<22>Nov 22 10:28:45 sendmail: dovecot: "),
+        row("tag and pid", b"<22>Nov 22 10:28:45 sendmail[7]: dovecot: "),
+        row("tag and pid without a colon", b"<22>Nov 22 10:28:45 sendmail[7] dovecot: "),
+        row("a tabulator after the tag", b"<22>Nov 22 10:28:45 sendmail:\tdovecot: "),
+        row("no blank after the tag", b"<22>Nov 22 10:28:45 sendmail:evil dovecot: "),
+        row("hostname and tag", b"<22>Nov 22 10:28:45 mail1 sendmail: dovecot: "),
+        row("no stamp", b"<22>sendmail: dovecot: "),
+        row("RFC 5424", b"<22>1 - mail1 sendmail - - - dovecot: "),
+        row("RFC 5424 in RFC 5424", b"<22>1 - mail1 sendmail - - - 1 - mail1 dovecot - - - "),
+        row("RFC 5424, tag in the text", b"<22>1 - mail1 sendmail - - - dovecot[7]: "),
+        row("forwarded", b"<22>Nov 22 10:28:45 Forwarded from 192.0.2.5: sendmail: dovecot: "),
+        row("forwarded in the text", b"<22>Nov 22 10:28:45 sendmail: Forwarded from 192.0.2.5: dovecot: "),
+        row("illumos", b"<22>Nov 22 10:28:45 sendmail: [ID 1 mail.info] dovecot: "),
+        row("repeated", b"<22>Nov 22 10:28:45 sendmail: message repeated 2 times: [ dovecot: "),
     ],
 )
-def test_a_tag_inside_the_text_is_never_the_app_name(sent: bytes) -> None:
-    found = parse(sent + TEXT)
+def test_a_tag_inside_the_text_is_never_the_app_name(header: bytes) -> None:
+    found = parse(header + TEXT)
     assert isinstance(found, Message)
-    assert (b"sendmail", True) == (found.app_name, found.text.endswith(TEXT))
+    assert found.app_name == b"sendmail"
 
 
-def test_the_text_of_a_suppressed_line_names_a_host_and_nothing_after_it() -> None:
-    """qpopper begins a failure with the client's own word: it must not be taken for a summary."""
-    found = parse(
-        b"<22>Nov 22 10:00:00 qpopper: Last message '' repeated 9 times, suppressed by syslog-ng on x at host (192.0.2.25): -ERR no"
-    )
+@pytest.mark.parametrize("text", [b"last message repeated 3 times", b"syslogd: last message repeated 3 times"])
+@pytest.mark.parametrize("header", [b"<22>Nov 22 10:28:45 sendmail: ", b"<22>Nov 22 10:28:45 m1 x[7]: ", b"<22>1 - m1 sendmail - - - "])
+def test_a_summary_inside_the_text_is_no_summary(header: bytes, text: bytes) -> None:
+    found = parse(header + text)
     assert isinstance(found, Message)
-    assert 0 == found.repeats
+    assert found.repeats == 0
 
 
 def test_8192_bytes_are_read_and_one_more_is_refused() -> None:
     start = b"<22>Nov 22 10:28:45 dovecot: "
-    longest = start + b"x" * (MAX_DATAGRAM_BYTES - len(start))
-    assert message(text=longest[len(start) :]) == parse(longest)
-    assert Refusal.OVERSIZE == parse(longest + b"\n")
+    text = b"x" * (8192 - len(start))
+    oversize = Refusal.OVERSIZE
+    assert MAX_DATAGRAM_BYTES == len(start + text)
+    assert Message(22, BSD, b"", b"dovecot", b"", text) == parse(start + text)
+    assert oversize == parse(start + text + b"\n")
 
 
 @pytest.mark.parametrize("priority", range(192))
 def test_every_priority_has_its_facility_and_severity(priority: int) -> None:
+    severities = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
     found = parse(b"<%d>dovecot: x" % priority)
     assert isinstance(found, Message)
-    assert (priority, FACILITIES[priority // 8]) == (found.priority, found.facility)
-    assert ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")[priority % 8] == found.severity
+    assert (priority, FACILITIES[priority // 8], severities[priority % 8]) == (found.priority, found.facility, found.severity)
 
 
-def test_facilities_are_those_of_rfc_5424() -> None:
-    """6.2.1, table 1."""
-    assert (24, "mail", "local0", "local7") == (len(FACILITIES), FACILITIES[2], FACILITIES[16], FACILITIES[23])
+@pytest.mark.parametrize(("code", "name"), [(2, "mail"), (4, "auth"), (16, "local0"), (23, "local7")])
+def test_facilities_have_the_codes_of_rfc_5424(code: int, name: str) -> None:
+    assert name == FACILITIES[code]
 
 
 def test_a_message_without_a_priority_has_no_facility_and_no_severity() -> None:
-    found = message(priority=None)
-    assert (None, None) == (found.facility, found.severity)
+    found = Message(None, BSD, b"", b"dovecot", b"", TEXT)
+    assert (found.facility, found.severity) == (None, None)
 
 
-@pytest.mark.parametrize("byte", [*range(0x20), 0x7F])
-@pytest.mark.parametrize(
-    "where", [b"<22>%sNov 22 10:28:45 dovecot: x", b"<22>Nov 22 10:28:45 dovecot: x%sy", b"<22>Nov 22 10:28:45 dovecot: x\n%sy"]
-)
-def test_a_control_byte_inside_is_refused_unless_it_is_a_tabulator(byte: int, where: bytes) -> None:
-    found = parse(where % bytes((byte,)))
-    if byte == 0x09 and b"\n" not in where:
-        assert found is not Refusal.CONTROL_BYTES
-    else:
-        assert Refusal.CONTROL_BYTES == found
+@pytest.mark.parametrize("byte", [bytes((n,)) for n in (*range(0x20), 0x7F) if n != 0x09], ids=repr)
+@pytest.mark.parametrize("place", [b"<22>%sNov 22 10:28:45 dovecot: x", b"<22>Nov 22 10:28:45 dovecot: x%sy"])
+def test_a_control_byte_inside_is_refused(byte: bytes, place: bytes) -> None:
+    expected = Refusal.CONTROL_BYTES
+    assert expected == parse(place % byte)
 
 
-@pytest.mark.parametrize("text", ["\u0085", "\u2028", "\u202e", "é", "\ufeff"], ids=ascii)
-def test_what_unicode_calls_a_line_end_is_no_line_end_here(text: str) -> None:
-    found = parse(b"<22>Nov 22 10:28:45 dovecot: a" + text.encode() + b"b")
-    assert message(text=b"a" + text.encode() + b"b") == found
+@pytest.mark.parametrize("inside", ["\t", "\u0085", "\u2028", "\u202e", "\u00e9", "\ufeff"], ids=ascii)
+def test_a_tabulator_and_what_unicode_calls_a_line_end_are_text(inside: str) -> None:
+    text = f"a{inside}b".encode()
+    assert Message(22, BSD, b"", b"dovecot", b"", text) == parse(b"<22>Nov 22 10:28:45 dovecot: " + text)
