@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 from benchmarks import lines, receive
 from benchmarks.figures import spread
@@ -106,7 +107,13 @@ def _load() -> str:
 
 
 def _numbers(read: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
-    return lambda text: tuple(read(word) for word in text.split(","))
+    def read_all(text: str) -> tuple[float, ...]:
+        try:
+            return tuple(read(word) for word in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text}: write numbers with commas between them") from None
+
+    return read_all
 
 
 def _rate(word: str) -> float:
@@ -123,8 +130,13 @@ def _share(word: str) -> float:
     return float(word) / 100
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(os.EX_USAGE, f"bench: {message}; --help shows what can be asked\n")
+
+
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench", description="What syslogauth costs beside others, in one interleaved run.")
+    parser = _Parser(prog="bench", description="What syslogauth costs beside others, in one interleaved run.")
     parser.add_argument("table", nargs="*", type=_table, default=TABLES, metavar="TABLE", help=f"{' or '.join(TABLES)}; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=200_000, help="datagrams flat out, most when paced, and lines (default: 200000)")

@@ -91,8 +91,7 @@ def measure(plan: Plan, directory: Path) -> tuple[Samples, dict[str, list[float]
         if has_rsyslogd():
             servers += [stack.enter_context(rsyslogd(directory / f"rsyslogd-{queue}", queue)) for queue in QUEUES]
         sending = stack.enter_context(sender())
-        for server in servers:
-            _one(server, sending, Cell(0, max(plan.logins)), min(SIZE, plan.count))  # first use: not counted
+        _warm_up(servers, sending, Cell(0, max(plan.logins)), min(SIZE, plan.count))
         for number in range(plan.rounds):
             turn = number % len(servers)
             for cell, server in product(cells, servers[turn:] + servers[:turn]):
@@ -104,18 +103,36 @@ def measure(plan: Plan, directory: Path) -> tuple[Samples, dict[str, list[float]
     return samples, idle
 
 
+def _warm_up(servers: Sequence[Server], sending: Sender, cell: Cell, count: int) -> None:
+    """The first use of everything, which is not measured."""
+    for server in servers:
+        sending.send(server.port, count, cell)
+    for server in servers:
+        _drained(server)
+        if isinstance(server, Syslogauth):
+            _accounted(server, count)
+    time.sleep(SETTLE_SECONDS)
+
+
+def _drained(server: Server) -> None:
+    wait_until(lambda: (kernel_queue(server.port) or (1, 0))[0] == 0, f"{server.name} to read everything", DRAIN_SECONDS, 0.01)
+
+
+def _accounted(server: Syslogauth, count: int) -> None:
+    wait_until(lambda: server.accounted() == count, f"received + dropped to be the {count} datagrams that were sent", 5.0)
+
+
 def _one(server: Server, sending: Sender, cell: Cell, count: int) -> Sample:
     logins_before, drops_before = server.logins(), _drops(server)
     accounted_before = server.accounted() if isinstance(server, Syslogauth) else 0
     cpu_before = _cpu(server)
     seconds = sending.send(server.port, count, cell)
-    wait_until(lambda: (kernel_queue(server.port) or (1, 0))[0] == 0, f"{server.name} to read everything", DRAIN_SECONDS, 0.01)
+    _drained(server)
     time.sleep(SETTLE_SECONDS)
     cpu = _cpu(server) - cpu_before
     lost = _drops(server) - drops_before
     if isinstance(server, Syslogauth):
-        known = server.accounted
-        wait_until(lambda: known() - accounted_before == count, "received + dropped to be what was sent", 5.0)
+        _accounted(server, accounted_before + count)
     if not lost:
         flags = [entry.login and (server.takes_forwarded or not entry.forwarded) for entry in corpus(cell.logins)]
         seen, expected = server.logins() - logins_before, counted(flags, count)

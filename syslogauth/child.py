@@ -34,6 +34,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._maps = "keep"  # what a stop leaves in them
 
     def start(self, first: dict[str, Any], sockets: Sequence[int]) -> None:
         """Keep it running from now on. `first` is the line with the configuration."""
@@ -41,7 +42,8 @@ class Child:
         self._keeping = asyncio.create_task(self._keep(first, sockets))
 
     async def stop(self, maps: str) -> None:
-        """End it in order, and by force after STOP_SECONDS."""
+        """End it in order, and by force after STOP_SECONDS. One that has just died is started once more where `maps` are to be emptied."""
+        self._maps = maps
         self._stopping.set()
         if self._control is not None:
             self._control.send({"stop": maps})
@@ -58,7 +60,7 @@ class Child:
 
     async def _keep(self, first: dict[str, Any], sockets: Sequence[int]) -> None:
         deaths = 0
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() and self._maps == "keep"):
             began = time.monotonic()
             code = await self._run(first, sockets)
             if self._stopping.is_set():
@@ -76,7 +78,7 @@ class Child:
         ours, theirs = socket.socketpair()
         arguments = [self.role, "--control", str(theirs.fileno()), *(word for fd in sockets for word in ("--socket", str(fd)))]
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "syslogauth", *arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *sockets)
+            sys.executable, "-P", "-m", "syslogauth", *arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *sockets)
         )
         theirs.close()
         self.up, self.last_beat, self.reason = True, time.monotonic(), "starting"
@@ -85,7 +87,7 @@ class Child:
         loop.add_reader(ours, self._hear, control)
         try:
             if self._stopping.is_set():  # asked while it was being started
-                control.send({"stop": "keep"})
+                control.send({"stop": self._maps})
             code = await self._process.wait()
             self._hear(control)
         finally:

@@ -94,10 +94,10 @@ def _child(name: str, control: int, run: Run) -> int:
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):  # a terminal sends them to the whole group; the parent decides
         signal.signal(ignored, signal.SIG_IGN)
     line = Control(socket.socket(fileno=control))
-    first = line.wait(START_SECONDS)
-    if not first:
+    first = line.first(START_SECONDS)
+    if first is None:
         return os.EX_UNAVAILABLE
-    config = configuration.parse(first[0]["config"], first[0]["file"])
+    config = configuration.parse(first["config"], first["file"])
     log = configure(config.log.format, config.log.level, name)
     try:
         table = table_of(config)

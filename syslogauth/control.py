@@ -27,6 +27,7 @@ class Control:
     sock: socket.socket
     _received: bytearray = field(default_factory=bytearray)
     _unsent: bytes = b""
+    _kept: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sock.setblocking(False)
@@ -45,6 +46,9 @@ class Control:
 
     def receive(self) -> list[dict[str, Any]] | None:
         """The lines that have come; None where the other side is gone."""
+        if self._kept:
+            kept, self._kept = self._kept, []
+            return kept
         try:
             chunk = self.sock.recv(1 << 18)
         except BlockingIOError:
@@ -60,8 +64,18 @@ class Control:
 
     def wait(self, seconds: float) -> list[dict[str, Any]] | None:
         """receive(), after waiting up to that long for something to come."""
+        if self._kept:
+            return self.receive()
         readable, _, _ = select.select([self.sock], [], [], max(0.0, seconds))
         return self.receive() if readable else []
+
+    def first(self, seconds: float) -> dict[str, Any] | None:
+        """The first line, if it comes in that time. What came with it, a stop perhaps, is kept for the next receive() or wait()."""
+        messages = self.wait(seconds)
+        if not messages:
+            return None
+        self._kept = messages[1:]
+        return messages[0]
 
 
 def heartbeat(process: str, ready: bool, reason: str, samples: Samples) -> dict[str, Any]:

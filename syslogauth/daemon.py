@@ -66,6 +66,7 @@ class Daemon(Collector):
         self._activated = any(sock.type == socket.SOCK_DGRAM for sock in inherited)
         self._bind(self.config, [sock for sock in inherited if sock.type == socket.SOCK_DGRAM])
         self._serve(self.config.metrics.listen, next((sock for sock in inherited if sock.type == socket.SOCK_STREAM), None))
+        give_up_root(self.config.state_directory)
         self._signals()
         self.log.info("start", version=__version__, config=self.file or "defaults", listen=list(self.sockets), pid=os.getpid())
         self._start_children()
@@ -84,9 +85,10 @@ class Daemon(Collector):
         return os.EX_OK
 
     def stop(self, on_stop: str = "") -> None:
-        """Begin an ordered stop; `on_stop` overrides policy.on_stop."""
-        self.on_stop = on_stop or self.config.policy.on_stop
-        self._stop.set()
+        """Begin an ordered stop; `on_stop` overrides policy.on_stop. The first word counts: a TERM after USR1 empties nothing."""
+        if not self._stop.is_set():
+            self.on_stop = on_stop or self.config.policy.on_stop
+            self._stop.set()
 
     # what the endpoint asks
 
@@ -231,7 +233,19 @@ def lock(directory: Path) -> int:
         raise Unavailable(f"state_directory: {directory} is kept by a running syslogauth (pid {pid}); stop it first") from None
     os.ftruncate(file, 0)
     os.write(file, str(os.getpid()).encode())
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(file, owner.st_uid, owner.st_gid)
     return file
+
+
+def give_up_root(directory: Path) -> None:
+    """Started by root, go on as the owner of the state directory: root was good for binding port 514, and for nothing else (law 11)."""
+    owner = directory.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
 
 
 def inherited_sockets() -> list[socket.socket]:

@@ -59,6 +59,7 @@ class Receiver:
             await listener.open()
         loop = asyncio.get_running_loop()
         loop.add_reader(self.control.sock, self._hear)
+        self._hear()  # a stop that came with the first line wakes nobody
         tasks = [asyncio.create_task(self._receive(listener)) for listener in listeners]
         tasks += [asyncio.create_task(self._commit_as_they_come()), asyncio.create_task(self._beat())]
         stopped = asyncio.create_task(self._stopping.wait())

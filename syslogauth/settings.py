@@ -88,8 +88,17 @@ def endpoint(value: Any) -> Endpoint:
     return Endpoint(canonical(address), int(port))
 
 
+def endpoints(value: Any) -> tuple[Endpoint, ...]:
+    found = list_of(endpoint)(value)
+    if twice := [where for where in found if found.count(where) > 1]:
+        raise ValueError(f"{twice[0]} is listed twice; write it once")
+    return found
+
+
 def absolute_path(value: Any) -> Path:
-    path = Path(text(value))
+    if "\0" in text(value):
+        raise ValueError(f"{value!r} holds a NUL; write the path without it")
+    path = Path(value)
     if not path.is_absolute():
         raise ValueError(f"{value!r} is not an absolute path; begin it with /")
     return path
@@ -99,7 +108,7 @@ def mode(value: Any) -> int:
     if not isinstance(value, str) or not value.isdecimal() or len(value) not in (3, 4) or not set(value) <= set("01234567"):
         raise ValueError(f'{value!r} is not a file mode; write it as octal digits in quotes: "0640"')
     bits = int(value, 8)
-    if bits & 0o133 or bits & 0o600 != 0o600:
+    if bits & ~0o644 or bits & 0o600 != 0o600:
         raise ValueError(f"mode {value} would let others write the map or keep syslogauth from it; write 0640, 0600 or 0644")
     return bits
 

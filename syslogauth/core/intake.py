@@ -198,10 +198,10 @@ def noise_pattern(facilities: Iterable[str]) -> re.Pattern[bytes]:
     by_frequency = (6, 5, 4, 3, 7, 2, 1, 0)  # info and notice first: the alternatives are tried in order
     priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
     known = b"|".join(sorted(re.escape(name) for name in formats.APP_NAMES))
-    tag = rb"(?:(?:" + known + rb"|syslogd)[\[: ]|last message |- )"
+    tag = rb"(?:(?:" + known + rb"|syslogd)[\[: ]|last message "
     word = rb"[^ ]++ "
     clock = rb"\d\d:\d\d:\d\d[^ ]*+ "
     stamp = rb"(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?+|\d{4}-\d\d-\d\d[T ])" + clock + rb")?+"
     relay = rb"(?:<[^ ]*+ )?+(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?+"
-    rfc5424 = rb"1 (?:" + word + rb"){2,3}?" + tag  # the stamp, which may hold a blank, and the host
-    return re.compile(rb"<(?:" + priorities + rb")>(?!" + stamp + relay + rb"(?:" + word + rb")??(?:" + tag + rb"|" + rfc5424 + rb"))")
+    rfc5424 = rb"1 (?:\d{4}-\d\d-\d\d )?+" + word * 2 + tag + rb"|- )"  # the stamp, which may hold a blank; the host; nil is an app_name
+    return re.compile(rb"<(?:" + priorities + rb")>(?!" + stamp + relay + rb"(?:" + word + rb")??(?:" + tag + rb")|" + rfc5424 + rb"))")

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,8 +74,13 @@ class Site:
         }
 
     def keys(self) -> frozenset[str]:
+        return self.read(self.map)
+
+    @staticmethod
+    def read(path: Path) -> frozenset[str]:
+        """The keys of a map; `damaged` where it cannot be read."""
         try:
-            return live_map.keys(self.map)
+            return live_map.keys(path)
         except (ValueError, FileNotFoundError):
             return frozenset(("damaged",))
 
@@ -102,6 +107,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_a_login_by_udp_opens_the_relay_and_its_line_is_counted(site: Site) -> None:
     site.start()
+    assert (200, "ok\n") == site.appliance.get("/-/healthy") == site.appliance.get("/-/ready")
+    assert 404 == site.appliance.get("/")[0] == site.appliance.get("/metrics/x")[0]
     assert not site.appliance.allows(A)
     log_in(site.udp, A, D, service="pop3")
     wait_until(lambda: site.appliance.allows(A) and site.appliance.allows(D), "both to be granted")
@@ -111,13 +118,6 @@ def test_a_login_by_udp_opens_the_relay_and_its_line_is_counted(site: Site) -> N
     figures = site.figures()
     outcomes = sum(value for name, value in figures.items() if name.startswith("outcomes_total"))
     assert 2 == outcomes == figures["datagrams_received_total udp"] == figures["grants_total new"]
-
-
-def test_the_endpoint_answers_its_three_pages_and_nothing_else(site: Site) -> None:
-    site.start()
-    assert (200, "ok\n") == site.appliance.get("/-/healthy")
-    assert (200, "ok\n") == site.appliance.get("/-/ready")
-    assert 404 == site.appliance.get("/")[0] == site.appliance.get("/metrics/x")[0]
 
 
 def test_grants_end_with_no_traffic_at_all(tmp_path: Path) -> None:
@@ -227,14 +227,20 @@ def test_a_bad_file_at_sighup_leaves_the_old_configuration_at_work(site: Site) -
     site.holds(A)
     site.reload(site.text)
     wait_until(lambda: site.figures()["config_last_reload_successful"] == 1, "the good file to be taken")
-
-
-def test_what_cannot_change_while_it_runs_is_refused_at_sighup(site: Site) -> None:
-    site.start()
     site.reload(site.text.replace("/state", "/elsewhere"))
     assert "state_directory, metrics.listen: cannot change while it runs; restart syslogauth" in site.appliance.said()
     assert not (site.directory / "elsewhere").exists()
     assert 0 == site.figures()["config_last_reload_successful"]
+
+
+def test_a_stop_right_behind_a_reload_is_obeyed_at_once(site: Site) -> None:
+    site.start()
+    log_in(site.udp, A)
+    site.holds(A)
+    site.reload(site.text)
+    assert 0 == site.signal(signal.SIGTERM)
+    assert "did not stop in time" not in site.appliance.said()
+    assert frozenset() == site.keys()
 
 
 def test_an_address_that_is_added_is_listened_on_and_one_that_is_removed_no_longer(site: Site) -> None:
@@ -278,21 +284,23 @@ def test_an_address_that_cannot_be_had_refuses_the_whole_reload(site: Site) -> N
 # somebody else's hand, and the deaths of the children
 
 
-@pytest.mark.parametrize("how", ["bytes", "makemap", "deletion"])
-def test_a_map_that_somebody_else_changed_is_made_whole_within_seconds(site: Site, how: str) -> None:
+def test_maps_that_somebody_else_changed_are_made_whole_within_seconds(site: Site) -> None:
+    names = ("popauth", "second", "third")
+    exports = "".join(f'[[export]]\npath = "{site.directory}/{name}"\nformat = "hash9"\n' for name in names[1:])
+    site.configure(site.text.replace("[metrics]", exports + "[metrics]"))
     site.start()
     log_in(site.udp, A, B)
-    site.holds(A, B)
-    if how == "bytes":
-        with site.map.open("r+b") as file:
-            file.seek(4096)
-            file.write(bytes(4096))
-    elif how == "makemap":
-        subprocess.run([need("makemap"), "hash", site.map], input=b"203.0.113.9\tOK\n", check=True)
-    else:
-        site.map.unlink()
-    assert {A, B} != site.keys()
-    site.holds(A, B)
+    overwritten, made_anew, deleted = (site.directory / f"{name}.db" for name in names)
+    wait_until(lambda: [Site.read(path) for path in (overwritten, made_anew, deleted)] == [{A, B}] * 3, "three maps")
+    with overwritten.open("r+b") as file:
+        file.seek(4096)
+        file.write(bytes(4096))
+    subprocess.run([need("makemap"), "hash", made_anew], input=b"203.0.113.9\tOK\n", check=True)
+    deleted.unlink()
+    for path in (overwritten, made_anew, deleted):
+        assert {A, B} != Site.read(path)
+    wait_until(lambda: [Site.read(path) for path in (overwritten, made_anew, deleted)] == [{A, B}] * 3, "the maps to be whole again")
+    assert 2 <= site.figures()[f"exports_total {site.directory}/popauth whole"]
 
 
 def test_a_file_of_another_kind_at_the_maps_path_is_not_overwritten(site: Site) -> None:
@@ -326,31 +334,22 @@ def test_the_death_of_the_exporter_does_not_hurt_the_receiver(site: Site) -> Non
     wait_until(lambda: site.figures()["process_restarts_total exporter"] == 1, "the restart to be counted")
 
 
-def test_the_death_of_the_receiver_stops_no_expiry_and_loses_no_datagram(tmp_path: Path) -> None:
+def test_a_receiver_that_hangs_is_unhealthy_and_its_death_stops_no_expiry_and_loses_no_datagram(tmp_path: Path) -> None:
     site = Site(tmp_path, grace_seconds=4)
     site.start()
     try:
         log_in(site.udp, A)
         site.holds(A)
-        os.kill(site.child("receiver"), signal.SIGSTOP)  # as good as dead, and longer than a restart takes
+        os.kill(site.child("receiver"), signal.SIGSTOP)
         log_in(site.udp, B)
         site.holds()
+        wait_until(lambda: 503 == site.appliance.get("/-/healthy")[0], "the missing heartbeat to be noticed", 15)
+        assert site.appliance.get("/-/healthy")[1].startswith("receiver: no heartbeat for 1")
         os.kill(site.child("receiver"), signal.SIGKILL)
         site.holds(B)
         wait_until(lambda: site.figures()["process_restarts_total receiver"] == 1, "the restart to be counted")
     finally:
         site.appliance.stop()
-
-
-def test_a_receiver_that_hangs_is_unhealthy(site: Site) -> None:
-    site.start()
-    receiver = site.child("receiver")
-    os.kill(receiver, signal.SIGSTOP)
-    try:
-        wait_until(lambda: 503 == site.appliance.get("/-/healthy")[0], "the missing heartbeat to be noticed", 15)
-        assert site.appliance.get("/-/healthy")[1].startswith("receiver: no heartbeat for 1")
-    finally:
-        os.kill(receiver, signal.SIGCONT)
 
 
 def test_children_end_by_themselves_when_the_parent_is_killed_and_the_map_stays(site: Site) -> None:
@@ -415,40 +414,26 @@ def test_ipv6_is_listened_on_and_its_peers_are_known(site: Site) -> None:
 
 def ends(site: Site) -> tuple[int, str]:
     """The exit code of a daemon that cannot start, and what it said."""
-    site.appliance.start()
+    if not site.appliance.running:
+        site.appliance.start()
     assert site.appliance.running
     return site.appliance.running.wait(15), site.appliance.said()
 
 
-def taken_port(kind: socket.SocketKind) -> Callable[[], socket.socket]:
-    def take() -> socket.socket:
-        sock = socket.socket(socket.AF_INET, kind)
-        sock.bind(("127.0.0.1", 0))
-        if kind == socket.SOCK_STREAM:
-            sock.listen()
-        return sock
-
-    return take
-
-
-def test_a_udp_port_that_is_taken_ends_the_start_with_one_line(site: Site) -> None:
-    with taken_port(socket.SOCK_DGRAM)() as taken:
-        port = taken.getsockname()[1]
-        site.configure(site.text.replace(f":{site.udp[1]}", f":{port}"))
-        code, said = ends(site)
-    assert 69 == code
-    assert f"syslogauth: listen.udp: 127.0.0.1:{port}: Address already in use; stop what has it, or name another" == said.splitlines()[-1]
-    assert "Traceback" not in said
-
-
-def test_a_metrics_port_that_is_taken_ends_the_start_with_one_line(site: Site) -> None:
-    with taken_port(socket.SOCK_STREAM)() as taken:
-        port = taken.getsockname()[1]
-        site.configure(site.text.replace(f":{site.metrics[1]}", f":{port}"))
-        code, said = ends(site)
-    assert 69 == code
-    assert f"syslogauth: metrics.listen: 127.0.0.1:{port}: Address already in use; stop what has it, or name another" == said.splitlines()[-1]
-    assert "Traceback" not in said
+def test_a_port_that_is_taken_ends_the_start_with_one_line(site: Site, tmp_path: Path) -> None:
+    other = Site(tmp_path / "other")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream:
+        datagrams.bind(site.udp)
+        stream.bind(other.metrics)
+        stream.listen()
+        site.appliance.start()
+        other.appliance.start()
+        for tried, key, port in ((site, "listen.udp", site.udp[1]), (other, "metrics.listen", other.metrics[1])):
+            code, said = ends(tried)
+            assert 69 == code
+            line = f"syslogauth: {key}: 127.0.0.1:{port}: Address already in use; stop what has it, or name another"
+            assert line == said.splitlines()[-1]
+            assert "Traceback" not in said
 
 
 def test_a_second_daemon_on_the_same_state_directory_is_refused_and_the_first_goes_on(site: Site, tmp_path: Path) -> None:

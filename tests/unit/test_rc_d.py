@@ -165,7 +165,7 @@ DAEMON = (
 )
 START = [
     "install -d -o root -g 0 -m 0755 {}/run",
-    "install -d -o syslogauth -m 0750 {}/state",
+    "install -d -o syslogauth -g 0 -m 0750 {}/state",
     *CHECK,
     f"su -m syslogauth -c {{}}/bin/syslogauth export {CONFIG}",
     f"syslogauth export {CONFIG}",
