@@ -79,7 +79,7 @@ class Config:
 
 SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> setting -> (how it is read, its default as TOML has it)
     "listen": {
-        "udp": (settings.list_of(settings.endpoint), ["127.0.0.1:5140"]),
+        "udp": (settings.endpoints, ["127.0.0.1:5140"]),
         "peers": (settings.networks, ["127.0.0.0/8", "::1/128"]),
         "facilities": (settings.facilities, ["mail", "local0"]),
         "receive_buffer_bytes": (settings.number(4096, 1 << 30, "bytes", integer=True), 16777216),
@@ -129,7 +129,7 @@ class _Reading:
         if not isinstance(document, Mapping):
             self.wrong(name, f"is not a table; write it as [{name}] with its settings below")
             document = {}
-        for key in document.keys() - known.keys():
+        for key in [key for key in document if key not in known]:
             self.unknown(f"{name}.{key}", key, known)
         values = {}
         for key, (read, default) in known.items():
@@ -151,7 +151,7 @@ def parse(text: str, file: str = "defaults") -> Config:
     """The configuration of a TOML text; `file` names it in messages. Raises ConfigError with every mistake found."""
     reading = _Reading(file)
     document = where.document(text, file)
-    for key in document.keys() - TOP:
+    for key in [key for key in document if key not in TOP]:
         reading.unknown(key, key, TOP)
     state_directory = Path(where.default_state_directory())
     try:
@@ -187,7 +187,7 @@ def _exports(reading: _Reading, document: Any, state_directory: Path) -> tuple[E
             elif fault := unsafe(values["path"].parent):
                 reading.wrong(f"{name}.path", fault)
             found.append(values)
-    paths = [values["path"] for values in found]
+    paths = [values["path"].with_name(values["path"].name.removesuffix(".db") + ".db") for values in found]  # as makemap names them
     for path in {path for path in paths if paths.count(path) > 1}:
         reading.wrong("export", f"two exports write {path}; give each a path of its own")
     return () if len(reading.mistakes) > before else tuple(Export(**values) for values in found)

@@ -2,10 +2,11 @@
 
 prometheus_client's own server answers every path with the metrics, so that a probe of any path would always succeed, and it binds
 to every address: hence a router of our own before its WSGI application, on a socket that was bound for us. A client that says nothing
-is cut off after REQUEST_SECONDS. /-/healthy and /-/ready answer 200 and `ok`, or 503 and the reason in one line.
+is cut off after REQUEST_SECONDS, and what a client breaks off is no news. /-/healthy and /-/ready answer 200 and `ok`, or 503 and the reason in one line.
 """
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
@@ -33,6 +34,10 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = "syslogauth", self.socket.getsockname()[1]
         self.setup_environ()
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # the client's: it went away, or said nothing in time
+            super().handle_error(request, client_address)
+
 
 def router(registry: CollectorRegistry, healthy: Probe, ready: Probe) -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
     """The WSGI application."""
@@ -47,7 +52,7 @@ def router(registry: CollectorRegistry, healthy: Probe, ready: Probe) -> Callabl
             status, text = "404 Not Found", "not found: /metrics, /-/healthy and /-/ready are here"
         else:
             reason = probes[path]()
-            status, text = ("200 OK", "ok") if reason is None else ("503 Service Unavailable", reason)
+            status, text = ("200 OK", "ok") if reason is None else ("503 Service Unavailable", " ".join(reason.split()))
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [text.encode() + b"\n"]
 

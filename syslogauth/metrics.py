@@ -5,6 +5,7 @@ last of each process; a scrape adds them up. Counters and histograms of a proces
 Labels are bounded: never an address or a user; a peer is the text of its configured network, an export its configured path.
 """
 
+import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -86,23 +87,26 @@ def histogram(name: str) -> Histogram:
 
 
 class Ledger(Collector):
-    """The figures of all processes, as prometheus_client collects them."""
+    """The figures of all processes, as prometheus_client collects them: in the endpoint's threads, while the loop's brings new ones."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._current: dict[str, Samples] = {}
         self._ended: dict[tuple[str, Labels], float | Buckets] = {}
 
     def update(self, process: str, samples: Samples) -> None:
         """Replace the figures of a running process."""
-        self._current[process] = samples
+        with self._lock:
+            self._current[process] = samples
 
     def end(self, process: str) -> None:
         """Keep what a process has counted, now that it is gone; its gauges go with it."""
-        for name, rows in self._current.pop(process, {}).items():
-            if FAMILIES[name][0] != GAUGE:
-                for labels, value in rows:
-                    key = (name, tuple(labels))
-                    self._ended[key] = _sum(self._ended.get(key), value)
+        with self._lock:
+            for name, rows in self._current.pop(process, {}).items():
+                if FAMILIES[name][0] != GAUGE:
+                    for labels, value in rows:
+                        key = (name, tuple(labels))
+                        self._ended[key] = _sum(self._ended.get(key), value)
 
     def value(self, name: str, labels: Labels = ()) -> float:
         """One figure as it would be scraped; 0 where there is none, the number of observations for a histogram."""
@@ -118,9 +122,11 @@ class Ledger(Collector):
 
     def _totals(self) -> dict[str, dict[Labels, float | Buckets]]:
         totals: dict[str, dict[Labels, float | Buckets]] = {}
-        for (name, labels), value in self._ended.items():
-            totals.setdefault(name, {})[labels] = value
-        for samples in list(self._current.values()):
+        with self._lock:
+            for (name, labels), value in self._ended.items():
+                totals.setdefault(name, {})[labels] = value
+            current = list(self._current.values())
+        for samples in current:
             for name, rows in samples.items():
                 family = totals.setdefault(name, {})
                 for labels, value in rows:

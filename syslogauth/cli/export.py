@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
         if held is None:
             if not arguments.check:
                 print("the daemon's exporter is at work and writes within a second; checking what it wrote")
-            return max(_check(table, settings) for settings in maps_of(config))
+            return max((_check(table, settings) for settings in maps_of(config)), default=os.EX_OK)
         log = configure(config.log.format, config.log.level, "export", sys.stderr)
         roster = Roster(table)
         roster.advance(time.time(), time.monotonic())

@@ -9,10 +9,12 @@ import os
 import re
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from typing import BinaryIO
 
 from syslogauth.children import policy_of, sources_of
 from syslogauth.cli import CommandError
@@ -23,7 +25,7 @@ from syslogauth.core.intake import Intake, Verdict
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import Grant, Refusal
 from syslogauth.core.message import Message, parse
-from syslogauth.listeners.tail import lines, size_and_mtime
+from syslogauth.listeners.tail import lines, open_log, size_and_mtime
 from syslogauth.table import Table, TableError
 
 SLICE = 1000
@@ -43,15 +45,18 @@ class Tally:
 def main(arguments: argparse.Namespace) -> int:
     config = configuration(arguments.config)
     intake = Intake(sources_of(config), policy_of(config))
-    table = None if arguments.nowrite else open_table(config)
     tally = Tally()
-    for path in arguments.file:
-        try:
-            _replay(path, intake, table, tally, missed=arguments.missed, escaped=arguments.escaped)
-        except (OSError, EOFError) as error:
-            raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT) from None
-        except TableError as error:
-            raise CommandError(f"the table: {error}; what was read up to here is stored") from None
+    with ExitStack() as stack:
+        # before the table, which makes root its owner: who may not read the log
+        logs = [(path, stack.enter_context(_opened(path))) for path in arguments.file]
+        table = None if arguments.nowrite else open_table(config)
+        for path, log in logs:
+            try:
+                _replay(path, log, intake, table, tally, missed=arguments.missed, escaped=arguments.escaped)
+            except (OSError, EOFError, zlib.error) as error:
+                raise _unreadable(path, error) from None
+            except TableError as error:
+                raise CommandError(f"the table: {error}; what was read up to here is stored") from None
     if table is not None:
         audit(config, "replay", files=arguments.file, stored=tally.stored)
     if arguments.stats or not arguments.missed:
@@ -59,13 +64,24 @@ def main(arguments: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def _replay(path: str, intake: Intake, table: Table | None, tally: Tally, *, missed: bool, escaped: bool) -> None:
-    size, mtime = size_and_mtime(path)
+def _opened(path: str) -> BinaryIO:
+    try:
+        return open_log(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str, error: Exception) -> CommandError:
+    return CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT)
+
+
+def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally: Tally, *, missed: bool, escaped: bool) -> None:
+    size, mtime = size_and_mtime(log)
     now = time.time()
     clock = LineClock(min(now, mtime or now))
     waiting: list[Grant] = []
     with progress(path, size) as advance:
-        for line, position in lines(path):
+        for line, position in lines(log):
             tally.lines += 1
             message = parse(line, needs_priority=False)
             at = clock.at(message.timestamp) if isinstance(message, Message) else clock.last

@@ -22,7 +22,8 @@ FIGURES = ("datagrams_received_total", "outcomes_total", "datagrams_dropped_tota
 def main(arguments: argparse.Namespace) -> int:
     config = configuration(arguments.config)
     try:
-        known = {"table": _table(config), "maps": _maps(config), "daemon": _daemon(config)}
+        daemon = _daemon(config)  # first, as the other two may make us a user who cannot import what this needs
+        known = {"table": _table(config), "maps": _maps(config), "daemon": daemon}
     except (TableError, OSError) as error:
         raise CommandError(f"the table cannot be read: {error}") from None
     if arguments.json:

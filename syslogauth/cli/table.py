@@ -46,7 +46,7 @@ def list_(arguments: argparse.Namespace, config: Config) -> int:
         _print_array(rows)
     else:
         _print_table(rows, now)
-        for address, until in table.denials():
+        for address, until in table.denials() if arguments.user is None else ():
             if within is None or address in within:
                 print(f"denied {canonical(address)} {'for ever' if until is None else f'for {until - now:.0f} s more'}")
     return os.EX_OK
@@ -90,7 +90,7 @@ def revoke(arguments: argparse.Namespace, config: Config) -> int:
 
 def deny(arguments: argparse.Namespace, config: Config) -> int:
     address, now, seconds = address_of(arguments.address), time.time(), arguments.seconds
-    if seconds is not None and seconds < 0:
+    if seconds is not None and not seconds >= 0:
         raise CommandError(f"--seconds {seconds:g}: write 0 to lift the denial, or more", os.EX_USAGE)
     open_table(config).deny(address, None if seconds is None else now + seconds, now)
     audit(config, "deny", address=canonical(address), seconds=seconds)

@@ -76,7 +76,7 @@ HEADER = re.compile(STAMPS + rb"(?:(?:" + HOST + rb" )?" + RFC5424 + rb"|" + RFC
 PRIORITY = re.compile(rb"<(0|[1-9]\d{0,2})>")
 WITHOUT_PRIORITY = re.compile(SVLOGD)
 TAG_IN_TEXT = re.compile(rb"(?P<app>[\w./+-]{1,64})\[(?P<pid>\d{1,10})\]: (?P<text>.*)", re.DOTALL)
-CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL = bytes((*range(9), *range(10, 32), 127))  # all but the tab
 REPEATED_TEXT = re.compile(rb"message repeated \d{1,9} times: \[ (?P<text>.*)\]", re.DOTALL)
 SUPPRESSED_TEXT = re.compile(
     rb"Last message '.{0,64}' repeated (?P<repeats>\d{1,9}) times, suppressed by syslog-ng on [\w.-]{1,255}", re.DOTALL
@@ -92,7 +92,7 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
     if len(datagram) > MAX_DATAGRAM_BYTES:
         return Refusal.OVERSIZE
     datagram = datagram.rstrip(TRAILER)
-    if CONTROL.search(datagram):
+    if len(datagram.translate(None, CONTROL)) != len(datagram):
         return Refusal.CONTROL_BYTES
     priority = None
     if found := PRIORITY.match(datagram):

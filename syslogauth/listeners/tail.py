@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,32 +11,35 @@ from typing import BinaryIO
 MAX_LINE_BYTES = 65536  # a longer line is handed over in pieces, which no format takes
 
 
-def lines(path: str) -> Iterator[tuple[bytes, int]]:
-    """Each line without its line feed, and the bytes of the file read so far. Raises OSError, EOFError on a cut gzip file."""
-    if path == "-":
-        yield from _from(sys.stdin.buffer, sys.stdin.buffer)
+def open_log(path: str) -> BinaryIO:
+    """Raises OSError."""
+    return sys.stdin.buffer if path == "-" else Path(path).open("rb")
+
+
+def lines(log: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Each line without its line feed, and the bytes of the file read so far. Raises OSError, EOFError or zlib.error on a damaged gzip file."""
+    if not stat.S_ISREG(os.fstat(log.fileno()).st_mode):
+        yield from _from(log, None)
         return
-    with Path(path).open("rb") as raw:
-        if raw.read(2) == b"\x1f\x8b":
-            raw.seek(0)
-            with gzip.open(raw) as unpacked:
-                yield from _from(unpacked, raw)  # type: ignore[arg-type] # GzipFile reads like a BinaryIO, but is not typed as one
-        else:
-            raw.seek(0)
-            yield from _from(raw, raw)
+    start = log.tell()
+    packed = log.read(2) == b"\x1f\x8b"
+    log.seek(start)
+    if packed:
+        with gzip.open(log) as unpacked:
+            yield from _from(unpacked, log)  # type: ignore[arg-type] # GzipFile reads like a BinaryIO, but is not typed as one
+    else:
+        yield from _from(log, log)
 
 
-def _from(source: BinaryIO, measured: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def _from(source: BinaryIO, measured: BinaryIO | None) -> Iterator[tuple[bytes, int]]:
     position = 0
     for count, line in enumerate(iter(lambda: source.readline(MAX_LINE_BYTES), b"")):
-        if count % 4096 == 0 and measured.seekable():
+        if measured and count % 4096 == 0:
             position = measured.tell()
         yield line.removesuffix(b"\n"), position
 
 
-def size_and_mtime(path: str) -> tuple[int, float | None]:
-    """Bytes of the file, and its mtime in Unix seconds; 0 and None for standard input."""
-    if path == "-":
-        return 0, None
-    found = os.stat(path)  # noqa: PTH116 - a name, not a path object
-    return found.st_size, found.st_mtime
+def size_and_mtime(log: BinaryIO) -> tuple[int, float | None]:
+    """Bytes of the file, and its mtime in Unix seconds; 0 and None for what is no file, as standard input may be."""
+    found = os.fstat(log.fileno())
+    return (found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else (0, None)

@@ -24,7 +24,7 @@ SAMPLES = [
     (sample.app_name.encode(), sample.text.encode())
     for form in formats.FORMATS
     for sample in form.samples
-    if sample.app_name.encode() in form.app_names
+    if not sample.own_log
 ]
 SUMMARY = b"last message repeated 3 times"
 

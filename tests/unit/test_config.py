@@ -114,7 +114,7 @@ def test_these_are_refused_too(text: str) -> None:
         parse(text, "x.toml")
 
 
-def test_several_mistakes_are_told_together_in_the_order_of_the_file() -> None:
+def test_several_mistakes_are_told_together_in_a_fixed_order() -> None:
     text = '[policy]\ngrace = 1\ngrace_seconds = "1"\nzone = 1\nalpha = 2\n[listen]\nworkers = 3\n[extra]\n[another]\n'
     with pytest.raises(ConfigError) as raised:
         parse(text, "x.toml")

@@ -17,6 +17,7 @@ from syslogauth.core.message import Message
 
 SERVICES = {b"imap": "imap", b"pop3": "pop3", b"submission": "submission", b"managesieve": "managesieve", b"sieve": "managesieve"}
 SERVICE = rb"(?P<service>imap|pop3|submission|managesieve|sieve)-login: "
+SERVICE_LOGIN = rb"(?:imap|pop3|submission|managesieve|sieve)-login: "
 NAME = rb"[^\x00-\x1f\x7f<>()]{1,320}?"
 HOST_PORT = rb"[\w.:-]{1,255}"
 LINE, PROXIED, OLD = compiled(
@@ -47,6 +48,13 @@ VALUES = {
     for key in keys.split()
 }
 
+# The order that Dovecot has by default, read in one go because nearly every login has it; the same classes, so the same answer
+USUAL_KEYS = (b"user=", b"method=", b"rip=", b"lip=", b"session=")
+USUAL = re.compile(
+    b"user=" + QUOTED + rb", method=([A-Za-z0-9_+-]{1,20}), rip=(" + ADDRESS + rb"), lip=(" + ADDRESS + rb")"
+    rb"(?:, mpid=\d{1,10})?(?:, (?:TLS|secured))?(?:, session=<([A-Za-z0-9+/=]{0,64})>)?"
+)
+
 
 def recognise(message: Message) -> Login | Refusal:
     text = message.text
@@ -70,7 +78,8 @@ def recognise(message: Message) -> Login | Refusal:
 
 
 def _login(service: bytes, text: bytes) -> Login | Refusal:
-    values = _elements(text)
+    usual = USUAL.fullmatch(text)
+    values = dict(zip(USUAL_KEYS, usual.groups(b""), strict=True)) if usual else _elements(text)
     if not {b"user=", b"method=", b"rip=", b"lip="} <= values.keys():
         return Refusal.AMBIGUOUS
     if b"rip=" in values[b"user="]:  # read rightly here, but a name that holds the key is an attack or a mistake
@@ -107,6 +116,7 @@ TAIL = "rip=192.0.2.25, lip=192.0.2.1, mpid=80, session=<Yw62FttgdcTAAAIZ>"
 FORMAT = Format(
     name="dovecot",
     app_names=frozenset((b"dovecot",)),
+    begins=SERVICE_LOGIN + rb"(?:Login: |Logged in: |proxy\()",
     file_app_names=frozenset((b"imap-login", b"pop3-login", b"submission-login", b"managesieve-login")),
     recognise=recognise,
     samples=(
@@ -158,8 +168,15 @@ FORMAT = Format(
             "bob",
             "imap",
         ),
-        Sample("dovecot", f"2008-10-02 23:34:07 Info: pop3-login: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "pop3"),
-        Sample("imap-login", f"Info: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap"),
+        Sample(
+            "dovecot",
+            f"2008-10-02 23:34:07 Info: pop3-login: Login: user=<bob>, method=PLAIN, {TAIL}",
+            "192.0.2.25",
+            "bob",
+            "pop3",
+            own_log=True,
+        ),
+        Sample("imap-login", f"Info: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap", own_log=True),
     ),
     near_misses=(
         # failures, of 2.3 and of 2.4

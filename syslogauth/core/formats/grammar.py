@@ -27,19 +27,22 @@ class Sample:
     address: str
     user: str
     service: str
+    own_log: bool = False  # of the server's own log file, which never meets the gate
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """How one family of servers logs a login.
 
-    `recognise` gets a message whose app_name is one of `app_names`; it answers NOT_LOGIN for what the format does not know.
-    `file_app_names` are tags that only the server's own log file has: never taken from the network. `escapes` is False for a server that
-    logs a client's line feeds as they are: where a source may split a message there, its second half is the client's own line (law 2).
+    `begins` is a pattern for how the text of every login line begins: the gate refuses the rest. `recognise` gets a message whose
+    app_name is one of `app_names`; it answers NOT_LOGIN for what the format does not know. `file_app_names` are tags that only the
+    server's own log file has: never taken from the network. `escapes` is False for a server that logs a client's line feeds as they
+    are: where a source may split a message there, its second half is the client's own line (law 2).
     """
 
     name: str
     app_names: frozenset[bytes]
+    begins: bytes
     recognise: Callable[[Message], Login | Refusal]
     samples: tuple[Sample, ...]
     near_misses: tuple[tuple[str, str], ...]  # (app_name, text): lines that must yield no login, attacks above all
@@ -50,7 +53,10 @@ class Format:
     def check(self) -> list[str]:
         """What is wrong with the format, a sentence each; empty where every sample and near miss holds."""
         faults = [f"{self.name}: a format needs samples, near misses and sources"] if not self._documented() else []
+        begins = re.compile(self.begins)
         for sample in self.samples:
+            if not sample.own_log and not begins.match(sample.text.encode()):
+                faults.append(f"{self.name}: the gate would refuse sample {sample.text!r}")
             login = self.recognise(message_of(sample.app_name, sample.text))
             found = (canonical(login.address), login.user, login.service) if isinstance(login, Login) else login
             if found != (sample.address, sample.user, sample.service):

@@ -49,6 +49,7 @@ def recognise(message: Message) -> Login | Refusal:
 FORMAT = Format(
     name="qpopper",
     app_names=frozenset((b"qpopper", b"popper", b"in.qpopper", b"in.popper")),
+    begins=rb"\(v[0-9]|Stats: ",
     recognise=recognise,
     samples=(
         Sample("qpopper", '(v4.0.9) POP login by user "bob" at (c1.example.net) 192.0.2.25 [pop_log.c:244]', "192.0.2.25", "bob", "pop3"),

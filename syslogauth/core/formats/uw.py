@@ -43,6 +43,7 @@ def recognise(message: Message) -> Login | Refusal:
 FORMAT = Format(
     name="uw",
     app_names=frozenset(SERVICES),
+    begins=rb"(?:Admin )?(?:Login|Authenticated|Auth|APOP) user=",
     recognise=recognise,
     escapes=False,
     samples=(

@@ -1,0 +1,88 @@
+import http.client
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from syslogauth.endpoint import serve
+from tests.deadline import wait_until
+
+
+@dataclass
+class Endpoint:
+    """A running endpoint and the reasons that its probes give."""
+
+    host: str
+    port: int = 0
+    reasons: dict[str, str | None] = field(default_factory=lambda: {"healthy": None, "ready": None})
+
+    def ask(self, path: str, method: str = "GET") -> tuple[int, str, str]:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get_content_type(), answer.read().decode()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
+    listening = socket.socket(socket.AF_INET6 if ":" in request.param else socket.AF_INET, socket.SOCK_STREAM)
+    listening.bind((request.param, 0))
+    running = Endpoint(request.param, listening.getsockname()[1])
+    registry = CollectorRegistry()
+    Gauge("answer", "Of all.", registry=registry).set(42)
+    stop = serve(listening, registry, lambda: running.reasons["healthy"], lambda: running.reasons["ready"])
+    yield running
+    stop()
+
+
+def test_the_metrics_are_at_their_path_alone(endpoint: Endpoint) -> None:
+    status, kind, page = endpoint.ask("/metrics")
+    assert (200, "text/plain") == (status, kind)
+    assert "answer 42.0" in page
+    assert "answer 42.0" in endpoint.ask("/metrics?name[]=answer")[2]
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/metric", "/-/", "/-/healthz", "/healthy", "/-/ready/x", "/%2d/ready/"])
+def test_anything_else_is_404(endpoint: Endpoint, path: str) -> None:
+    assert (404, "text/plain", "not found: /metrics, /-/healthy and /-/ready are here\n") == endpoint.ask(path)
+
+
+@pytest.mark.parametrize("probe", ["healthy", "ready"])
+def test_a_probe_is_ok_or_503_with_one_line_of_reason(endpoint: Endpoint, probe: str) -> None:
+    assert (200, "text/plain", "ok\n") == endpoint.ask(f"/-/{probe}")
+    endpoint.reasons[probe] = "exporter: the disk is full"
+    assert (503, "text/plain", "exporter: the disk is full\n") == endpoint.ask(f"/-/{probe}")
+    endpoint.reasons[probe] = "makemap failed:\nline 1: what?\n"
+    assert "makemap failed: line 1: what?\n" == endpoint.ask(f"/-/{probe}")[2]
+
+
+def test_a_client_that_says_nothing_keeps_nobody_waiting(endpoint: Endpoint) -> None:
+    with socket.create_connection((endpoint.host, endpoint.port)):
+        assert 200 == endpoint.ask("/-/healthy")[0]
+
+
+def test_a_client_that_goes_away_is_no_news(endpoint: Endpoint, capfd: pytest.CaptureFixture[str]) -> None:
+    before = threading.active_count()
+    with socket.create_connection((endpoint.host, endpoint.port)) as client:
+        client.send(b"GET /metr")
+        wait_until(lambda: threading.active_count() > before, "the request to be read")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the close is a reset
+    wait_until(lambda: threading.active_count() == before, "the request to be given up")
+    assert ("", "") == capfd.readouterr()
+
+
+def test_after_the_stop_nobody_answers(endpoint: Endpoint) -> None:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    stop = serve(listening, CollectorRegistry(), lambda: None, lambda: None)
+    stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
