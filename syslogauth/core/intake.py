@@ -214,7 +214,7 @@ def noise_pattern(facilities: Iterable[str]) -> re.Pattern[bytes]:
     priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
     known = b"|".join(sorted(re.escape(name) for name in formats.APP_NAMES))
     begins = b"|".join((*(form.begins for form in formats.FORMATS), rb"message repeated ", rb"Last message '", rb"\[ID "))
-    tag = rb"(?:(?:" + known + rb")(?:\[[^\]]++\])?+[: ]?+ ?+(?:" + begins + rb")|(?:syslogd: )?+last message )"
+    tag = rb"(?:(?:" + known + rb")(?:\[[^\]]++\])?+[: ]?+ ?+(?:" + begins + rb")|syslogd[\[: ]|last message )"
     word = rb"[^ ]++ "
     clock = rb"\d\d:\d\d:\d\d[^ ]*+ "
     stamp = rb"(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?+|\d{4}-\d\d-\d\d[T ])" + clock + rb")?+"
