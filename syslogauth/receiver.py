@@ -44,14 +44,15 @@ class Receiver:
         self.commit_seconds = histogram("commit_seconds")
         self.table_errors = 0
         self.table_writable = True
+        self._in_commit = 0
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, "commit")
         self._committing = asyncio.Lock()
 
     def held(self) -> bool:
-        """Whether the sockets must not be read: the pending set is full."""
-        return len(self.pending) >= PENDING_CAPACITY
+        """Whether the sockets must not be read: the pending set is full, with what is being committed, for that may come back."""
+        return len(self.pending) + self._in_commit >= PENDING_CAPACITY
 
     async def run(self, listeners: Sequence[Listener]) -> None:
         self.listeners = listeners
@@ -110,6 +111,7 @@ class Receiver:
 
     async def _commit_batch(self) -> None:
         batch, self.pending = self.pending, {}
+        self._in_commit = len(batch)
         loop, began = asyncio.get_running_loop(), time.perf_counter()
         try:
             done = await loop.run_in_executor(self._executor, self.table.commit, list(batch.values()), time.time())
@@ -122,6 +124,8 @@ class Receiver:
                 batch[address] = replace(grant, count=grant.count + batch[address].count) if address in batch else grant
             self.pending = batch
             return
+        finally:
+            self._in_commit = 0
         self.commit_seconds.observe(time.perf_counter() - began)
         if not self.table_writable:
             self.log.info("table writable again", committed=len(batch))
@@ -172,7 +176,7 @@ class Receiver:
             "grants": [((name,), getattr(self.committed, name)) for name in Committed._fields],
             "peer_last_message_timestamp_seconds": [((peer,), at) for peer, at in tally.last_message.items()],
             "peer_last_login_timestamp_seconds": [((peer,), at) for peer, at in tally.last_login.items()],
-            "pending_grants": [((), len(self.pending))],
+            "pending_grants": [((), len(self.pending) + self._in_commit)],
             "pending_capacity": [((), PENDING_CAPACITY)],
             "commit_seconds": [((), self.commit_seconds.state())],
             "table_errors": [((), self.table_errors)],

@@ -30,26 +30,26 @@ def canonical(address: bytes) -> str:
 class Networks:
     """A set of networks, asked for packed addresses. Raises ValueError on a text that is no network.
 
-    Networks are kept by (host bits, length of the address), so that a look-up costs one dict access for each pair in use.
+    Networks are kept by length of the address and host bits, narrowest first: a look-up costs one dict access for each prefix length.
     """
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self.texts = tuple(texts)
-        names: dict[tuple[int, int], dict[int, str]] = {}
+        by_size: dict[int, dict[int, dict[int, str]]] = {4: {}, 16: {}}
         for text in self.texts:
             network = ipaddress.ip_network(text)
             bits, length = network.max_prefixlen, network.prefixlen
             first = int(network.network_address)
             if bits == 128 and length >= 96 and first >> 32 == 0xFFFF:
                 bits, length, first = 32, length - 96, first & 0xFFFFFFFF
-            names.setdefault((bits - length, bits // 8), {})[first >> (bits - length)] = text
-        self._narrowest_first = sorted(names.items())
+            by_size[bits // 8].setdefault(bits - length, {})[first >> (bits - length)] = text
+        self._by_size = {size: sorted(names.items()) for size, names in by_size.items()}
 
     def find(self, address: bytes) -> str | None:
         """The text of the narrowest network that holds the address, as it was configured."""
         number = int.from_bytes(address)
-        for (shift, size), names in self._narrowest_first:
-            if size == len(address) and (name := names.get(number >> shift)) is not None:
+        for shift, names in self._by_size[len(address)]:
+            if (name := names.get(number >> shift)) is not None:
                 return name
         return None
 

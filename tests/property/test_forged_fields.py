@@ -4,7 +4,6 @@ Each field of a line that a client controls is filled with random text, rich in 
 a refusal, or a login from the true address; a line that reports a failure is a refusal whatever it holds.
 """
 
-import re
 from dataclasses import dataclass
 from itertools import product
 
@@ -265,10 +264,8 @@ def test_a_syslogd_that_cuts_lines_does_not_move_the_address(line: Line, limit_b
         assert login is None or login.address == TRUE
 
 
-ENDING_IN_THE_ADDRESS = re.compile(rb".* [0-9.]+")  # qpopper built without debugging
-
-
-@pytest.mark.parametrize(("app_name", "text"), [sample for sample in SAMPLES if not ENDING_IN_THE_ADDRESS.fullmatch(sample[1])])
+# qpopper's line ends with the address, or with a source position after it: for it the test above must do
+@pytest.mark.parametrize(("app_name", "text"), [(app_name, text) for app_name, text in SAMPLES if b"popper" not in app_name])
 def test_a_line_cut_anywhere_gives_its_own_address_or_nothing(app_name: bytes, text: bytes) -> None:
     for header in HEADERS[:2]:
         whole = judged(header % app_name + text).login

@@ -20,12 +20,7 @@ POLICY = Policy(1800.0, frozenset({"imap", "pop3", "submission", "managesieve"})
 SOURCES = Sources(Networks(("10.0.0.0/8",)), FACILITIES)
 GATE = noise_pattern(FACILITIES)
 NOISE = {Refusal.NOT_LOGIN, Refusal.MALFORMED, Refusal.CONTROL_BYTES, Refusal.OWN_MESSAGE}
-SAMPLES = [
-    (sample.app_name.encode(), sample.text.encode())
-    for form in formats.FORMATS
-    for sample in form.samples
-    if not sample.own_log
-]
+SAMPLES = [(sample.app_name.encode(), sample.text.encode()) for form in formats.FORMATS for sample in form.samples if not sample.own_log]
 SUMMARY = b"last message repeated 3 times"
 
 # A header put together from pieces that the senders use, and some that none does, in any order.
@@ -85,7 +80,7 @@ def altered(draw: st.DrawFn) -> bytes:
     return line[:start] + draw(st.one_of(st.binary(max_size=4), st.sampled_from(WORDS))) + line[start + length :]
 
 
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=2000)
 @given(datagram=st.one_of(composed(), strewn(), altered()))
 def test_what_the_gate_takes_for_noise_is_noise(datagram: bytes) -> None:
     verdict = Intake(SOURCES, POLICY).judge(datagram, "10.0.0.1", 0.0)

@@ -58,9 +58,7 @@ def test_batches_in_any_order_grouping_and_repetition_leave_the_same_table(batch
 
 
 @given(
-    st.builds(
-        Entry, addresses, st.sampled_from(("login", "manual", "held")), times, times, times, st.integers(0, 2**32 - 1), *[texts] * 5
-    )
+    st.builds(Entry, addresses, st.sampled_from(("login", "manual", "held")), times, times, times, st.integers(0, 2**32 - 1), *[texts] * 5)
 )
 def test_every_entry_comes_back_from_its_record(entry: Entry) -> None:
     assert entry == decode(entry.address, encode(entry))

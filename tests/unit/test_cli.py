@@ -49,7 +49,9 @@ class Site:
         table.commit([Grant(PACKED[a], at + 1800, at, "imap", "dovecot", user, "mail1", "127.0.0.0/8") for a in addresses], at)
         table.close()
 
-    def ask(self, verb: str, *words: str, stdin: bytes = b"", environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def ask(
+        self, verb: str, *words: str, stdin: bytes = b"", environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return ask([verb, "--config", str(self.config), *words], stdin, environment)
 
     def audited(self) -> list[dict[str, object]]:
@@ -405,7 +407,9 @@ def test_stats_count_the_table_and_the_maps(site: Site) -> None:
     site.ask("deny", "203.0.113.1")
     site.ask("export")
     known = json.loads(site.ask("stats", "--json").stdout)
-    assert (3, 1, 3, 2, 1) == tuple(known["table"][name] for name in ("entries", "denies", "live", "live login dovecot imap", "live manual"))
+    assert (3, 1, 3, 2, 1) == tuple(
+        known["table"][name] for name in ("entries", "denies", "live", "live login dovecot imap", "live manual")
+    )
     assert site.map.stat().st_size == known["maps"][f"{site.map} bytes"]
     assert known["daemon"] is None
     assert "does not answer" in site.ask("stats").stdout
@@ -476,7 +480,9 @@ def test_replay_reads_a_file_over_the_turn_of_the_year(site: Site) -> None:
     """A file of last January that begins in December: neither half is of this year, and nothing of it is live."""
     year = time.gmtime().tm_year
     log = site.directory / "maillog"
-    log.write_text(LINE.format(stamp="Dec 31 23:59:58", address=A, user="a") + "\n" + LINE.format(stamp="Jan  1 00:00:01", address=B, user="b"))
+    log.write_text(
+        LINE.format(stamp="Dec 31 23:59:58", address=A, user="a") + "\n" + LINE.format(stamp="Jan  1 00:00:01", address=B, user="b")
+    )
     january = time.mktime((year, 1, 1, 0, 0, 5, 0, 0, 0))
     os.utime(log, (january, january))
     done = site.ask("replay", str(log))

@@ -23,7 +23,7 @@ BAD = [  # one mistake each: the file, and the line about it
     *(
         (
             f'[listen]\nudp = ["{text}"]',
-            f"listen.udp: '{text}' is not ADDRESS:PORT; write \"127.0.0.1:5140\" or \"[::1]:5140\", with a literal address",
+            f'listen.udp: \'{text}\' is not ADDRESS:PORT; write "127.0.0.1:5140" or "[::1]:5140", with a literal address',
         )
         for text in ("localhost:514", "127.0.0.1", "::1:514", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "[127.0.0.1:514", "1.2.3:5")
     ),
@@ -47,7 +47,10 @@ BAD = [  # one mistake each: the file, and the line about it
     ),
     ("[listen]\nworkers = 2", "listen.workers: 2 receiving processes are not supported by this version; write 1"),
     ("[listen]\nworkers = true", "listen.workers: True is not a whole number; write a whole number"),
-    ("[listen]\nreceive_buffer_bytes = 1e6", "listen.receive_buffer_bytes: 1000000.0 is not a whole number of bytes; write it without quotes"),
+    (
+        "[listen]\nreceive_buffer_bytes = 1e6",
+        "listen.receive_buffer_bytes: 1000000.0 is not a whole number of bytes; write it without quotes",
+    ),
     (
         "[listen]\nreceive_buffer_bytes = 4095",
         "listen.receive_buffer_bytes: 4095 bytes is out of range; write one from 4096 to 1073741824",
@@ -71,7 +74,7 @@ BAD = [  # one mistake each: the file, and the line about it
         "[[export]]\nmin_interval_seconds = 0.5",
         "export.min_interval_seconds: 0.5 seconds is out of range; write one from 1 to 3600",
     ),
-    ("[[export]]\nmode = 640", "export.mode: 640 is not a file mode; write it as octal digits in quotes: \"0640\""),
+    ("[[export]]\nmode = 640", 'export.mode: 640 is not a file mode; write it as octal digits in quotes: "0640"'),
     ('[[export]]\nmode = "0888"', "export.mode: '0888' is not a file mode; write it as octal digits in quotes: \"0640\""),
     *(
         (
@@ -133,7 +136,11 @@ def test_no_text_gives_the_defaults_of_the_contract(monkeypatch: pytest.MonkeyPa
     assert (16777216, 1, (), False) == (
         listen.receive_buffer_bytes, listen.workers, listen.accept_without_pri.texts, listen.require_source_port_514,
     )  # fmt: skip
-    assert (1800, frozenset(("imap", "pop3")), ("127.0.0.0/8", "::1/128")) == (policy.grace_seconds, policy.services, policy.never_networks.texts)
+    assert (1800, frozenset(("imap", "pop3")), ("127.0.0.0/8", "::1/128")) == (
+        policy.grace_seconds,
+        policy.services,
+        policy.never_networks.texts,
+    )
     assert (True, 5_000_000, 31536000, "empty") == (policy.never_own, policy.max_addresses, policy.max_manual_seconds, policy.on_stop)
     assert ("sendmail-hash", "auto", "full", "", 1.0, 0o640) == (
         export.type, export.format, export.ipv6_form, export.key_prefix, export.min_interval_seconds, export.mode,
@@ -214,10 +221,13 @@ def test_the_file_is_the_one_named_before_the_one_of_the_environment(tmp_path: P
     ("content", "line"),
     [
         (None, "file: does not exist; name another with --config or SYSLOGAUTH_CONFIG"),
-        (b"\xff", "file: cannot be read ('utf-8' codec can't decode byte 0xff in position 0: invalid start byte); "
-         "make it a UTF-8 text that this user may read"),
+        (
+            b"\xff",
+            "file: cannot be read ('utf-8' codec can't decode byte 0xff in position 0: invalid start byte); make it a UTF-8 text that "
+            "this user may read",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes | None, line: str) -> None:
     file = tmp_path / "x.toml"
     if content is not None:

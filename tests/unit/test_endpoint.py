@@ -30,7 +30,7 @@ class Endpoint:
             connection.close()
 
 
-@pytest.fixture(params=["127.0.0.1", "::1"])
+@pytest.fixture(scope="module", params=["127.0.0.1", "::1"])
 def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     listening = socket.socket(socket.AF_INET6 if ":" in request.param else socket.AF_INET, socket.SOCK_STREAM)
     listening.bind((request.param, 0))
@@ -61,6 +61,7 @@ def test_a_probe_is_ok_or_503_with_one_line_of_reason(endpoint: Endpoint, probe:
     assert (503, "text/plain", "exporter: the disk is full\n") == endpoint.ask(f"/-/{probe}")
     endpoint.reasons[probe] = "makemap failed:\nline 1: what?\n"
     assert "makemap failed: line 1: what?\n" == endpoint.ask(f"/-/{probe}")[2]
+    endpoint.reasons[probe] = None
 
 
 def test_a_client_that_says_nothing_keeps_nobody_waiting(endpoint: Endpoint) -> None:
@@ -68,17 +69,22 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(endpoint: Endpoint) -> 
         assert 200 == endpoint.ask("/-/healthy")[0]
 
 
+def requests() -> int:
+    """How many connections are being served."""
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
 def test_a_client_that_goes_away_is_no_news(endpoint: Endpoint, capfd: pytest.CaptureFixture[str]) -> None:
-    before = threading.active_count()
+    wait_until(lambda: requests() == 0, "earlier requests to end")
     with socket.create_connection((endpoint.host, endpoint.port)) as client:
         client.send(b"GET /metr")
-        wait_until(lambda: threading.active_count() > before, "the request to be read")
+        wait_until(lambda: requests() == 1, "the request to be read")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the close is a reset
-    wait_until(lambda: threading.active_count() == before, "the request to be given up")
+    wait_until(lambda: requests() == 0, "the request to be given up")
     assert ("", "") == capfd.readouterr()
 
 
-def test_after_the_stop_nobody_answers(endpoint: Endpoint) -> None:
+def test_after_the_stop_nobody_answers() -> None:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]

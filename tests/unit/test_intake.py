@@ -49,7 +49,7 @@ EACH_OUTCOME = [
     (Refusal.OVERSIZE, STAMP + NOISE + b"x" * 8192, PEER),
     (Refusal.NO_PRIORITY, b"Nov 22 10:28:45 " + DOVECOT, PEER),
     (Refusal.MALFORMED, b"<999>Nov 22 10:28:45 " + DOVECOT, PEER),
-    (Refusal.CONTROL_BYTES, STAMP + b"imapd[1]: Logout user=a\nimapd[1]: Login user=b host=x [9.9.9.9] host=[192.0.2.25]", PEER),
+    (Refusal.CONTROL_BYTES, STAMP + b"imapd[1]: Login user=a\nimapd[1]: Login user=b host=x [9.9.9.9] host=[192.0.2.25]", PEER),
     (Refusal.UNLISTED_FACILITY, b"<38>Nov 22 10:28:45 " + DOVECOT, PEER),
     (Refusal.OWN_MESSAGE, b"Nov 22 10:28:45 mail1 syslogauth[7]: " + DOVECOT, SOCKLOG),
     (Refusal.NOT_LOGIN, STAMP + NOISE, PEER),
@@ -154,6 +154,12 @@ def test_port_514_may_be_required(port: int, outcome: str) -> None:
     one = new(require_source_port_514=True)
     one.feed([(STAMP + DOVECOT, (PEER, port))], NOW)
     assert {outcome: 1} == outcomes(one)
+
+
+def test_noise_from_another_port_counts_as_that() -> None:
+    one = new(require_source_port_514=True)
+    one.feed([(STAMP + NOISE, (PEER, 514)), (STAMP + NOISE, (PEER, 40000))], NOW)
+    assert {Refusal.NOT_LOGIN: 1, Refusal.SOURCE_PORT: 1} == outcomes(one)
 
 
 @pytest.mark.parametrize("prefix", [b"mail.info: ", b"2026-11-22_10:21:51.34839 mail.info: ", b"@400000006b02c25c046a8034 mail.info: "])

@@ -83,9 +83,17 @@ def test_no_counter_falls_when_a_process_dies_and_its_gauges_go_with_it() -> Non
     ledger = Ledger()
     for turn in range(1, 4):
         ledger.update("receiver", {"outcomes": [(("grant",), 10)], "pending_grants": [((), 5)], "commit_seconds": [((), commits(2))]})
-        assert (10 * turn, 5, 2 * turn) == (ledger.value("outcomes", ("grant",)), ledger.value("pending_grants"), ledger.value("commit_seconds"))
+        assert (10 * turn, 5, 2 * turn) == (
+            ledger.value("outcomes", ("grant",)),
+            ledger.value("pending_grants"),
+            ledger.value("commit_seconds"),
+        )
         ledger.end("receiver")
-        assert (10 * turn, 0, 2 * turn) == (ledger.value("outcomes", ("grant",)), ledger.value("pending_grants"), ledger.value("commit_seconds"))
+        assert (10 * turn, 0, 2 * turn) == (
+            ledger.value("outcomes", ("grant",)),
+            ledger.value("pending_grants"),
+            ledger.value("commit_seconds"),
+        )
     ledger.end("receiver")
     assert 30 == ledger.value("outcomes", ("grant",))
     assert "pending_grants" not in page(ledger)
@@ -99,7 +107,8 @@ def commits(count: int) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "bucket"), [(0.0, 0), (SECONDS[0], 0), (SECONDS[0] * 1.01, 1), (SECONDS[-1], len(SECONDS) - 1), (SECONDS[-1] * 2, len(SECONDS))]
+    ("seconds", "bucket"),
+    [(0.0, 0), (SECONDS[0], 0), (SECONDS[0] * 1.01, 1), (SECONDS[-1], len(SECONDS) - 1), (SECONDS[-1] * 2, len(SECONDS))],
 )
 def test_a_value_is_counted_in_the_first_bucket_that_is_not_below_it(seconds: float, bucket: int) -> None:
     seen = Histogram(SECONDS)

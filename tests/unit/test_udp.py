@@ -8,7 +8,18 @@ import pytest
 
 from syslogauth.core.message import MAX_DATAGRAM_BYTES
 from syslogauth.listeners import udp
-from syslogauth.listeners.udp import BATCH, Batch, BatchSocket, Listener, PacedSelector, bind, full_socket_drops, granted_buffer_bytes, kernel_drops, self_test
+from syslogauth.listeners.udp import (
+    BATCH,
+    Batch,
+    BatchSocket,
+    Listener,
+    PacedSelector,
+    bind,
+    full_socket_drops,
+    granted_buffer_bytes,
+    kernel_drops,
+    self_test,
+)
 from tests.deadline import wait_until
 from tests.needs import missing
 

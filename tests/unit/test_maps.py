@@ -1,0 +1,151 @@
+import fcntl
+import time
+from pathlib import Path
+
+import pytest
+import structlog
+
+from syslogauth.exports import hash2, hash9
+from syslogauth.exports.sendmail_hash import identify
+from syslogauth.maps import CHECK_SECONDS, RETRY_SECONDS, TOUCH_SECONDS, Map, MapSettings, map_file
+from tests.needs import need
+
+A, B, C = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2)), bytes.fromhex("20010db8000000000000000000000025")
+
+
+def settings(directory: Path, **changed: object) -> MapSettings:
+    values = {"format": "hash9", "ipv6_form": "full", "key_prefix": "", "min_interval_seconds": 1.0, "mode": 0o640} | changed
+    return MapSettings(path=directory / "popauth", **values)  # type: ignore[arg-type]
+
+
+def new_map(directory: Path, **changed: object) -> Map:
+    return Map(settings(directory, **changed), structlog.get_logger())
+
+
+@pytest.mark.parametrize(("name", "file"), [("popauth", "popauth.db"), ("popauth.db", "popauth.db"), ("pop.auth", "pop.auth.db")])
+def test_db_is_appended_as_makemap_does(name: str, file: str) -> None:
+    assert Path("/etc/mail") / file == map_file(Path("/etc/mail") / name)
+
+
+def test_a_new_map_is_published_at_once_even_where_it_is_empty(tmp_path: Path) -> None:
+    map_ = new_map(tmp_path)
+    assert (True, "not published yet") == (map_.due(100.0), map_.reason)
+    assert map_.keep((), 100.0)
+    assert (frozenset(), "", 0) == (hash9.read((tmp_path / "popauth.db").read_bytes()), map_.reason, map_.entries)
+
+
+@pytest.mark.parametrize(
+    ("changed", "keys"),
+    [
+        ({}, {b"192.0.2.1", b"ipv6:2001:db8:0:0:0:0:0:25"}),
+        ({"ipv6_form": "compressed"}, {b"192.0.2.1", b"ipv6:2001:db8::25"}),
+        ({"ipv6_form": "both"}, {b"192.0.2.1", b"ipv6:2001:db8::25", b"ipv6:2001:db8:0:0:0:0:0:25"}),
+        ({"key_prefix": "POP:"}, {b"pop:192.0.2.1", b"pop:ipv6:2001:db8:0:0:0:0:0:25"}),
+    ],
+)
+def test_the_keys_are_those_of_the_settings(tmp_path: Path, changed: dict[str, object], keys: set[bytes]) -> None:
+    map_ = new_map(tmp_path, **changed)
+    map_.keep({A, C}, 0.0)
+    assert keys == hash9.read((tmp_path / "popauth.db").read_bytes())
+
+
+def test_the_first_change_is_written_at_once_and_the_next_after_the_interval(tmp_path: Path) -> None:
+    map_ = new_map(tmp_path, min_interval_seconds=3.0)
+    map_.keep((), 0.0)
+    map_.keep((), 50.0)  # a look that finds nothing to do
+    map_.stale = True
+    assert map_.due(51.0)
+    assert map_.keep({A}, 51.0)
+    map_.stale = True
+    assert (False, True) == (map_.due(53.9), map_.due(54.0))
+
+
+def test_a_map_without_changes_is_looked_at_and_touched_at_their_times(tmp_path: Path) -> None:
+    map_ = new_map(tmp_path)
+    map_.keep({A}, 0.0)
+    path = tmp_path / "popauth.db"
+    written = dict(map_.results)
+    assert (False, True) == (map_.due(CHECK_SECONDS - 0.1), map_.due(CHECK_SECONDS))
+    before = path.stat().st_mtime_ns
+    assert map_.keep({A}, CHECK_SECONDS)
+    assert (before, written) == (path.stat().st_mtime_ns, map_.results)
+    assert map_.keep({A}, TOUCH_SECONDS)
+    assert before < path.stat().st_mtime_ns
+    assert written == map_.results
+
+
+@pytest.mark.parametrize("how", ["bytes", "another map", "deletion"])
+def test_what_somebody_else_wrote_is_put_right_at_the_next_look(tmp_path: Path, how: str) -> None:
+    map_ = new_map(tmp_path)
+    map_.keep({A, B}, 0.0)
+    path, image = tmp_path / "popauth.db", (tmp_path / "popauth.db").read_bytes()
+    if how == "deletion":
+        path.unlink()
+    else:
+        path.write_bytes(image[:5000] + b"\xff" * 10 + image[5010:] if how == "bytes" else hash9.render({b"203.0.113.1"}))
+    assert map_.keep({A, B}, CHECK_SECONDS)
+    assert (image, 2, 0) == (path.read_bytes(), map_.results["whole"], map_.results["failed"])
+
+
+def test_a_failure_keeps_the_map_is_told_and_tried_again_ever_more_slowly(tmp_path: Path) -> None:
+    map_ = new_map(tmp_path)
+    map_.publisher.lock_timeout_seconds = 0.01
+    map_.keep({A}, 0.0)
+    path = tmp_path / "popauth.db"
+    before, at = path.read_bytes(), 10.0
+    with path.open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        for pause in (*RETRY_SECONDS, RETRY_SECONDS[-1]):
+            map_.stale = True
+            assert map_.due(at)
+            assert not map_.keep({A, B}, at)
+            assert "somebody else has held its lock" in map_.reason
+            assert (False, True) == (map_.due(at + pause - 0.01), map_.due(at + pause))
+            at += pause
+    assert (before, len(RETRY_SECONDS) + 1, True) == (path.read_bytes(), map_.results["failed"], map_.stale)
+    assert map_.keep({A, B}, at)
+    assert ("", False, {b"192.0.2.1", b"192.0.2.2"}) == (map_.reason, map_.stale, hash9.read(path.read_bytes()))
+
+
+def test_a_look_that_failed_is_a_failure_and_heals(tmp_path: Path) -> None:
+    map_ = new_map(tmp_path)
+    map_.keep({A}, 0.0)
+    (tmp_path / "popauth.db").rename(tmp_path / "aside")
+    (tmp_path / "popauth.db").symlink_to("aside")
+    assert not map_.keep({A}, CHECK_SECONDS)
+    assert "is a symbolic link" in map_.reason
+    (tmp_path / "popauth.db").unlink()
+    assert map_.keep({A}, CHECK_SECONDS + 1)
+    assert {b"192.0.2.1"} == hash9.read((tmp_path / "popauth.db").read_bytes())
+
+
+def test_auto_writes_the_format_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "popauth.db").write_bytes(hash2.render({b"192.0.2.9"}))
+    map_ = new_map(tmp_path, format="auto")
+    assert map_.keep({A}, 0.0)
+    image = (tmp_path / "popauth.db").read_bytes()
+    assert ("hash2", {b"192.0.2.1"}) == (identify(image[:512]), hash2.read(image))
+
+
+def test_the_hosts_own_makemap_may_write_it(tmp_path: Path) -> None:
+    need("makemap")
+    map_ = new_map(tmp_path, format="makemap")
+    assert map_.keep({A, C}, 0.0), map_.reason
+    assert {b"192.0.2.1", b"ipv6:2001:db8:0:0:0:0:0:25"} == hash9.read((tmp_path / "popauth.db").read_bytes())
+    map_.stale = True
+    assert map_.keep({C}, 2.0), map_.reason
+
+
+def test_its_figures(tmp_path: Path) -> None:
+    began = time.time()
+    map_ = new_map(tmp_path)
+    map_.keep({A, C}, 0.0)
+    name = str(tmp_path / "popauth")
+    samples = map_.samples()
+    assert [((name,), 2)] == samples["export_entries"]
+    assert [((name,), 1.0)] == samples["export_interval_seconds"]
+    assert [((name, "published"), 0), ((name, "whole"), 1), ((name, "failed"), 0)] == samples["exports"]
+    ((labels, at),) = samples["export_last_success_timestamp_seconds"]
+    assert (name,) == labels
+    assert isinstance(at, float)
+    assert began <= at <= time.time()
