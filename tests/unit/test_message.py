@@ -154,9 +154,10 @@ SOCKLOG = b"mail.info: Nov 22 10:28:45 dovecot: "
 @pytest.mark.parametrize(
     ("header", "priority", "timestamp", "hostname"),
     [
-        row("socklog and svlogd", SOCKLOG, None, BSD, b""),
-        row("svlogd -tt", b"2026-11-22_10:21:51.34839 " + SOCKLOG, None, BSD, b""),
-        row("svlogd -t", b"@400000006b02c25c046a8034 " + SOCKLOG, None, BSD, b""),
+        row("socklog and svlogd: the words are the priority", SOCKLOG, 22, BSD, b""),
+        row("svlogd -tt", b"2026-11-22_10:21:51.34839 " + SOCKLOG, 22, BSD, b""),
+        row("svlogd -t", b"@400000006b02c25c046a8034 " + SOCKLOG, 22, BSD, b""),
+        row("socklog, words that are no priority", SOCKLOG.replace(b"mail", b"male"), None, BSD, b""),
         row("a log file, syslog-ng without PRI", b"Nov 22 10:28:45 mail1 dovecot: ", None, BSD, b"mail1"),
         row("a log file with ISO stamps", ISO + b" mail1 dovecot: ", None, ISO, b"mail1"),
         row("a PRI is read where there is one", b"<22>Nov 22 10:28:45 dovecot: ", 22, BSD, b""),
