@@ -2,7 +2,8 @@
 
 prometheus_client's own server answers every path with the metrics, so that a probe of any path would always succeed, and it binds
 to every address: hence a router of our own before its WSGI application, on a socket that was bound for us. A client that says nothing
-is cut off after REQUEST_SECONDS, and what a client breaks off is no news. /-/healthy and /-/ready answer 200 and `ok`, or 503 and the reason in one line.
+is cut off after REQUEST_SECONDS, and what a client breaks off is no news. /-/healthy and /-/ready answer 200 and `ok`, or 503 and the
+reason in one line.
 """
 
 import socket

@@ -33,7 +33,7 @@ class Roster:
     _clock_offset: float = 0.0
 
     def advance(self, now: float, monotonic: float) -> bool:
-        """Bring `live` up to `now` (Unix seconds). True where it changed. After a TableError `live` may be anything until the next success."""
+        """Bring `live` up to `now` (Unix seconds). True where it changed. After a TableError `live` is half-read until the next success."""
         offset, self._clock_offset = self._clock_offset, now - monotonic
         sequence, self._sequence = self._sequence, None  # where this fails, the next one reads the whole table
         stepped = sequence is not None and abs(self._clock_offset - offset) > CLOCK_STEP_SECONDS
@@ -48,7 +48,7 @@ class Roster:
         return changed
 
     def settle(self, now: float) -> None:
-        """Delete from the table what is over, and pull back what lies beyond its bound. Raises TableError, and is to be tried again then."""
+        """Delete from the table what is over, and pull back what lies beyond its bound. To be tried again after a TableError."""
         if self.unsettled:
             self.expired += self.table.settle(list(self.unsettled), now)
             self.unsettled.clear()

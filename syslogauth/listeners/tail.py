@@ -17,7 +17,10 @@ def open_log(path: str) -> BinaryIO:
 
 
 def lines(log: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Each line without its line feed, and the bytes of the file read so far. Raises OSError, EOFError or zlib.error on a damaged gzip file."""
+    """Each line without its line feed, and the bytes of the file read so far.
+
+    Raises OSError, and on a damaged gzip file EOFError or zlib.error.
+    """
     if not stat.S_ISREG(os.fstat(log.fileno()).st_mode):
         yield from _from(log, None)
         return

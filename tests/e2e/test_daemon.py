@@ -5,14 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from syslogauth.exports import hash9
 from tests import live_map
 from tests.appliance import Appliance, clean_environment, configuration, free_port
 from tests.deadline import wait_until
@@ -140,11 +138,15 @@ def test_a_stop_empties_the_map_and_a_restart_makes_it_whole(site: Site) -> None
     site.start()
     log_in(site.udp, A, B)
     site.holds(A, B)
+    wait_until(lambda: site.figures().get("login_to_export_seconds_count") == 2, "their waits to be measured")
     assert 0 == site.signal(signal.SIGTERM)
     assert frozenset() == site.keys()
     assert site.appliance.allows(A)
     site.start()
     site.holds(A, B)
+    wait_until(lambda: site.figures().get(f"export_entries {site.directory}/popauth") == 2, "the exporter's figures")
+    assert 0 == site.figures()["login_to_export_seconds_count"]  # nobody has waited for this publication
+    assert 0 == site.appliance.ask("export", "--check").returncode
 
 
 def test_a_stop_for_a_restart_keeps_the_map(site: Site) -> None:
@@ -438,26 +440,3 @@ def test_a_bad_configuration_ends_the_start_with_its_mistakes(site: Site) -> Non
     code, said = ends(site)
     assert 78 == code
     assert "syslogauth.toml: metric: no such setting (did you mean metrics?)" in said
-
-
-def test_a_login_that_waits_for_its_publication_is_measured_and_a_restart_measures_nothing(site: Site) -> None:
-    site.start()
-    log_in(site.udp, A)
-    site.holds(A)
-    wait_until(lambda: site.figures().get("login_to_export_seconds_count") == 1, "the wait to be measured")
-    site.signal(signal.SIGTERM)
-    site.start()
-    site.holds(A)
-    wait_until(lambda: site.figures().get("export_entries " + str(site.directory / "popauth")) == 1, "the exporter's figures")
-    assert 0 == site.figures()["login_to_export_seconds_count"]
-
-
-def test_the_map_is_one_that_hash9_reads_and_every_key_is_got(site: Site) -> None:
-    site.start()
-    addresses = [f"198.18.{n // 250}.{n % 250 + 1}" for n in range(2000)]
-    for at in range(0, 2000, 100):
-        log_in(site.udp, *addresses[at : at + 100])
-    site.holds(*addresses)
-    image = live_map.image(site.map)
-    assert all(b"OK" == hash9.get(image, address.encode()) for address in addresses)
-    assert 0 == site.appliance.ask("export", "--check").returncode

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -530,7 +530,7 @@ def nobody() -> tuple[int, int]:
 
 
 @pytest.fixture
-def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A site of the user nobody, made by root."""
     need("root")
     directory = tmp_path_factory.mktemp("foreign")
@@ -541,13 +541,13 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     os.chown(directory, *nobody())
     site.state.mkdir(0o750)
     os.chown(site.state, *nobody())
-    yield site
+    return site
 
 
 def test_what_root_does_belongs_to_the_owner_of_the_state_directory(foreign: Site) -> None:
     for words in (("grant", A), ("deny", B), ("revoke", A), ("flush", "--yes"), ("export",), ("list",), ("stats",), ("test", A)):
         assert foreign.ask(*words).returncode in (0, 1), words
-    made = [path for path in (*foreign.state.rglob("*"), foreign.map)]
+    made = [*foreign.state.rglob("*"), foreign.map]
     assert {"audit.log", "data.mdb", "lock.mdb", "table", "exporter.lock", "popauth.db"} <= {path.name for path in made}
     assert {nobody()} == {(path.stat().st_uid, path.stat().st_gid) for path in made}
     assert {"root"} == {line["who"] for line in foreign.audited()}

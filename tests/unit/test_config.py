@@ -37,7 +37,7 @@ BAD = [  # one mistake each: the file, and the line about it
     ),
     (
         '[listen]\npeers = ["mail1"]',
-        "listen.peers: 'mail1' does not appear to be an IPv4 or IPv6 network; "
+        "listen.peers: 'mail1' does not appear to be an IPv4 or IPv6 network; "  # noqa: ISC004
         "write networks such as 192.0.2.0/24 or 2001:db8::/32, host bits zero",
     ),
     ('[listen]\nfacilities = ["mial"]', None),
@@ -223,8 +223,8 @@ def test_the_file_is_the_one_named_before_the_one_of_the_environment(tmp_path: P
         (None, "file: does not exist; name another with --config or SYSLOGAUTH_CONFIG"),
         (
             b"\xff",
-            "file: cannot be read ('utf-8' codec can't decode byte 0xff in position 0: invalid start byte); make it a UTF-8 text that "
-            "this user may read",
+            "file: cannot be read ('utf-8' codec can't decode byte 0xff in position 0: invalid start byte); "  # noqa: ISC004
+            "make it a UTF-8 text that this user may read",
         ),
     ],
 )
