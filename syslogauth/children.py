@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -74,6 +75,13 @@ async def _receive(
     await process.run([Listener(sock, process.held, batching) for sock in sockets])
 
 
+def _without_table(config: Config, line: Control, log: structlog.stdlib.BoundLogger) -> None:
+    """The table cannot be opened. Its maps stay as they are while the daemon tries again; but an ordered stop may have to empty them."""
+    if any(message.get("stop") == "empty" for message in line.wait(0.0) or ()):
+        for settings in maps_of(config):
+            Map(settings, log).keep(set(), time.monotonic())
+
+
 def exporter(control: int) -> int:
     """The exporting process. Its exit code."""
 
@@ -84,13 +92,14 @@ def exporter(control: int) -> int:
         Exporter(table, [Map(settings, log) for settings in maps_of(config)], line, log).run()
         os.close(held)
 
-    return _child("exporter", control, run)
+    return _child("exporter", control, run, _without_table)
 
 
 Run = Callable[[Config, Table, Control, structlog.stdlib.BoundLogger], None]
+Bereft = Callable[[Config, Control, structlog.stdlib.BoundLogger], None]
 
 
-def _child(name: str, control: int, run: Run) -> int:
+def _child(name: str, control: int, run: Run, bereft: Bereft = lambda config, line, log: None) -> int:
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):  # a terminal sends them to the whole group; the parent decides
         signal.signal(ignored, signal.SIG_IGN)
     line = Control(socket.socket(fileno=control))
@@ -103,6 +112,7 @@ def _child(name: str, control: int, run: Run) -> int:
         table = table_of(config)
     except (TableError, OSError) as error:
         log.error("table cannot be opened", directory=str(config.state_directory), error=str(error))
+        bereft(config, line, log)
         return os.EX_TEMPFAIL
     try:
         run(config, table, line, log)

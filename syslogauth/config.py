@@ -119,6 +119,7 @@ class _Reading:
     """One pass over a document, collecting its mistakes."""
 
     file: str
+    check_paths: bool
     mistakes: list[str] = field(default_factory=list)
 
     def wrong(self, key: str, text: str) -> None:
@@ -147,9 +148,13 @@ class _Reading:
             self.wrong(where, f"no such setting{settings.near(key, known)}; known here: {', '.join(sorted(known))}")
 
 
-def parse(text: str, file: str = "defaults") -> Config:
-    """The configuration of a TOML text; `file` names it in messages. Raises ConfigError with every mistake found."""
-    reading = _Reading(file)
+def parse(text: str, file: str = "defaults", *, check_paths: bool = False) -> Config:
+    """The configuration of a TOML text; `file` names it in messages. Raises ConfigError with every mistake found.
+
+    `check_paths`: also whether sendmail would read maps there. Asked before a start or a reload only: a directory that somebody has
+    made writable since must not keep `deny` from working, nor a dead process from coming back.
+    """
+    reading = _Reading(file, check_paths)
     document = where.document(text, file)
     for key in [key for key in document if key not in TOP]:
         reading.unknown(key, key, TOP)
@@ -184,7 +189,7 @@ def _exports(reading: _Reading, document: Any, state_directory: Path) -> tuple[E
         if "path" in values:
             if values["path"] is None:
                 values["path"] = state_directory / "popauth"
-            elif fault := unsafe(values["path"].parent):
+            elif reading.check_paths and (fault := unsafe(values["path"].parent)):
                 reading.wrong(f"{name}.path", fault)
             found.append(values)
     paths = [values["path"].with_name(values["path"].name.removesuffix(".db") + ".db") for values in found]  # as makemap names them
@@ -208,7 +213,7 @@ def unsafe(directory: Path) -> str | None:
     return None
 
 
-def load(path: str | None = None) -> tuple[Config, str, str]:
-    """The configuration, its text and the name of its file: see where.read(). Raises ConfigError."""
+def load(path: str | None = None, *, check_paths: bool = False) -> tuple[Config, str, str]:
+    """The configuration, its text and the name of its file: see where.read() and parse(). Raises ConfigError."""
     text, file = where.read(path)
-    return parse(text, file), text, file
+    return parse(text, file, check_paths=check_paths), text, file

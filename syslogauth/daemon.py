@@ -181,7 +181,7 @@ class Daemon(Collector):
         """Take the configuration file as it is now, or say what is wrong with it and go on with the old one."""
         try:
             text = reread(self.file) if self.file else self.text
-            config = parse(text, self.file)
+            config = parse(text, self.file, check_paths=True)
             if config.state_directory != self.config.state_directory or config.metrics != self.config.metrics:
                 raise ConfigError([f"{self.file}: state_directory, metrics.listen: cannot change while it runs; restart syslogauth"])
             self._bind(config, [])

@@ -1,7 +1,8 @@
 """Every metric: its name, type, words and labels; and how the figures of several processes become one page.
 
 A process keeps plain ints and sends all of them, as they stand, once a second (`Samples`, which survives JSON). The parent keeps the
-last of each process; a scrape adds them up. Counters and histograms of a process that died are kept, so that no counter falls.
+last of each process; a scrape adds them up. Counters, histograms and times of events of a process that died are kept: no counter falls,
+and an alert on the age of an event goes on.
 Labels are bounded: never an address or a user; a peer is the text of its configured network, an export its configured path.
 """
 
@@ -14,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+LATEST = "latest"  # a gauge of which the largest counts, and which outlives its process: the time of an event
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 WAITS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 
@@ -28,7 +30,7 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "export_duration_seconds": (HISTOGRAM, "Time to render and publish one map.", ("export",)),
     "export_entries": (GAUGE, "Addresses in the map as last published.", ("export",)),
     "export_interval_seconds": (GAUGE, "Shortest time between two publications.", ("export",)),
-    "export_last_success_timestamp_seconds": (GAUGE, "Unix time when the map was last known to agree with the table.", ("export",)),
+    "export_last_success_timestamp_seconds": (LATEST, "Unix time when the map was last known to agree with the table.", ("export",)),
     "export_lock_seconds": (HISTOGRAM, "Time that readers of the map were locked out by one publication.", ("export",)),
     "exports": (COUNTER, "Publications by result: published, whole (every byte written), failed.", ("export", "result")),
     "grants": (COUNTER, "What became of grants in the table: new, refreshed, or void: denied, revoked, full.", ("kind",)),
@@ -36,8 +38,8 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "login_to_export_seconds": (HISTOGRAM, "From the receipt of a new address's login to its publication: the user's wait.", ()),
     "logins": (COUNTER, "Logins recognised, granted or not.", ("server", "service")),
     "outcomes": (COUNTER, "Datagrams by what became of them: grant, or the reason for none.", ("outcome",)),
-    "peer_last_login_timestamp_seconds": (GAUGE, "Unix time of the last login of a listed peer.", ("peer",)),
-    "peer_last_message_timestamp_seconds": (GAUGE, "Unix time of the last datagram of a listed peer.", ("peer",)),
+    "peer_last_login_timestamp_seconds": (LATEST, "Unix time of the last login of a listed peer.", ("peer",)),
+    "peer_last_message_timestamp_seconds": (LATEST, "Unix time of the last datagram of a listed peer.", ("peer",)),
     "pending_capacity": (GAUGE, "Addresses that may wait for a commit; at this number the sockets are not read.", ()),
     "pending_grants": (GAUGE, "Addresses that wait for a commit.", ()),
     "process_cpu_seconds": (COUNTER, "User and system time of a process of syslogauth.", ("process",)),
@@ -100,13 +102,13 @@ class Ledger(Collector):
             self._current[process] = samples
 
     def end(self, process: str) -> None:
-        """Keep what a process has counted, now that it is gone; its gauges go with it."""
+        """Keep what a process has counted and when, now that it is gone; its gauges go with it."""
         with self._lock:
             for name, rows in self._current.pop(process, {}).items():
                 if FAMILIES[name][0] != GAUGE:
                     for labels, value in rows:
                         key = (name, tuple(labels))
-                        self._ended[key] = _sum(self._ended.get(key), value)
+                        self._ended[key] = _merged(FAMILIES[name][0], self._ended.get(key), value)
 
     def value(self, name: str, labels: Labels = ()) -> float:
         """One figure as it would be scraped; 0 where there is none, the number of observations for a histogram."""
@@ -130,14 +132,16 @@ class Ledger(Collector):
             for name, rows in samples.items():
                 family = totals.setdefault(name, {})
                 for labels, value in rows:
-                    family[tuple(labels)] = _sum(family.get(tuple(labels)), value)
+                    family[tuple(labels)] = _merged(FAMILIES[name][0], family.get(tuple(labels)), value)
         return totals
 
 
-def _sum(old: float | Buckets | None, new: float | Buckets) -> float | Buckets:
+def _merged(kind: str, old: float | Buckets | None, new: float | Buckets) -> float | Buckets:
     if isinstance(new, list):
         return [a + b for a, b in zip(old, new, strict=True)] if isinstance(old, list) else new
-    return new + old if isinstance(old, (int, float)) else new
+    if not isinstance(old, (int, float)):
+        return new
+    return max(old, new) if kind == LATEST else old + new
 
 
 def _family(

@@ -19,6 +19,7 @@ pin pages until reader_check(). Errors are TableError: the disk is full or the d
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lmdb
@@ -168,7 +169,8 @@ class Table:
         with self._begin(write=True) as txn:
             txn.put(b"flushed_at", U64.pack(ms(now)), db=self._db["meta"])
         removed = 0
-        while addresses := self._first(SLICE, ms(now)):
+        voided = (address for address, record in self._scan("grants") if HEAD.unpack_from(record)[4] <= ms(now))
+        while addresses := list(islice(voided, SLICE)):
             with self._begin(write=True) as txn:
                 left = [address for address in addresses if self._refreshed_ms(txn, address) <= ms(now)]  # a login may just have come
                 removed += sum(txn.delete(address, db=self._db["grants"]) for address in left)
@@ -202,23 +204,19 @@ class Table:
         A revocation or flush from before the clock was set back would void every login until its time comes again: it is pulled back.
         """
         self._env.reader_check()
-        oldest = ms(now - max(self.bounds.login_seconds, self.bounds.manual_seconds, self.bounds.held_seconds))
-        for name, limit in (("denies", ms(now)), ("revoked", oldest)):
-            with self._begin() as txn:
-                over = [bytes(key) for key, value in txn.cursor(db=self._db[name]) if U64.unpack(value)[0] <= limit]
-            for at in range(0, len(over), SLICE):
-                with self._begin(write=True) as txn:
-                    for address in over[at : at + SLICE]:
-                        if self._time(txn, name, address) <= limit:
-                            txn.delete(address, db=self._db[name])
+        oldest = ms(now - max(self.bounds))
         ahead = ms(now + AHEAD_SECONDS)
-        with self._begin() as txn:
-            early = [("revoked", bytes(key)) for key, value in txn.cursor(db=self._db["revoked"]) if U64.unpack(value)[0] > ahead]
-            early += [("meta", b"flushed_at")] if self._time(txn, "meta", b"flushed_at") > ahead else []
-        if early:
+        over = [("denies", address) for address, until in self._scan("denies") if U64.unpack(until)[0] <= ms(now)]
+        over += [("revoked", address) for address, at in self._scan("revoked") if not oldest < U64.unpack(at)[0] <= ahead]
+        over.append(("meta", b"flushed_at"))
+        for at in range(0, len(over), SLICE):
             with self._begin(write=True) as txn:
-                for name, key in early:
-                    txn.put(key, U64.pack(ms(now)), db=self._db[name])
+                for name, key in over[at : at + SLICE]:
+                    time_ms = self._time(txn, name, key)
+                    if name != "denies" and time_ms > ahead:
+                        txn.put(key, U64.pack(ms(now)), db=self._db[name])
+                    elif time_ms <= (ms(now) if name == "denies" else oldest):
+                        txn.delete(key, db=self._db[name])
 
     # reading
 
@@ -242,28 +240,18 @@ class Table:
         return until / 1000 if (until := self.honoured((address,), now)[0].until_ms) else None
 
     def entries(self) -> Iterator[Entry]:
-        """Every record, in the order of the addresses; read in slices, so that no long reader pins pages."""
-        after = b""
-        while rows := self._rows("grants", after):
-            for address, record in rows:
-                yield decode(address, record)
-            after = rows[-1][0] + b"\0"
+        """Every record, live or not, in the order of the addresses."""
+        return (decode(address, record) for address, record in self._scan("grants"))
 
     def addresses(self) -> Iterator[bytes]:
         """Every address with a record, live or not."""
-        after = b""
-        while rows := self._rows("grants", after):
-            yield from (address for address, _ in rows)
-            after = rows[-1][0] + b"\0"
+        return (address for address, _ in self._scan("grants"))
 
     def denials(self) -> Iterator[tuple[bytes, float | None]]:
         """Address and Unix seconds of the end (None: for ever) of every denial."""
-        after = b""
-        while rows := self._rows("denies", after):
-            for address, value in rows:
-                until = U64.unpack(value)[0]
-                yield address, None if until == FOR_EVER_MS else until / 1000
-            after = rows[-1][0] + b"\0"
+        for address, value in self._scan("denies"):
+            until = U64.unpack(value)[0]
+            yield address, None if until == FOR_EVER_MS else until / 1000
 
     def sequence(self) -> int:
         """The number of the last change."""
@@ -330,23 +318,17 @@ class Table:
         value = txn.get(key, db=self._db[name])
         return 0 if value is None else int(U64.unpack(value)[0])
 
-    def _rows(self, name: str, after: bytes) -> list[tuple[bytes, bytes]]:
-        with self._begin() as txn, txn.cursor(db=self._db[name]) as cursor:
-            rows: list[tuple[bytes, bytes]] = []
-            if cursor.set_range(after) if after else cursor.first():
-                for key, value in cursor.iternext():
-                    rows.append((bytes(key), bytes(value)))
-                    if len(rows) == SLICE:
-                        break
-            return rows
-
-    def _first(self, limit: int, granted_until_ms: int) -> list[bytes]:
-        """Up to `limit` addresses whose last grant is not after that time."""
-        after, found = b"", list[bytes]()
-        while len(found) < limit and (rows := self._rows("grants", after)):
-            found += [address for address, record in rows if HEAD.unpack_from(record)[4] <= granted_until_ms]
+    def _scan(self, name: str) -> Iterator[tuple[bytes, bytes]]:
+        """A whole database, read in slices, so that no long reader pins pages."""
+        after = b""
+        while True:
+            with self._begin() as txn, txn.cursor(db=self._db[name]) as cursor:
+                found = cursor.set_range(after) if after else cursor.first()
+                rows = [(bytes(key), bytes(value)) for key, value in islice(cursor.iternext(), SLICE)] if found else []
+            yield from rows
+            if not rows:
+                return
             after = rows[-1][0] + b"\0"
-        return found
 
 
 def _entry(grant: "Grant") -> Entry:

@@ -10,7 +10,7 @@ from syslogauth.maps import map_file
 
 
 def main(arguments: argparse.Namespace) -> int:
-    config = configuration(arguments.config)
+    config = configuration(arguments.config, check_paths=True)
     if faults := formats.check():
         raise CommandError("\n".join(faults), os.EX_SOFTWARE)
     where = str(config.listen.udp[0]) if config.listen.udp else "HOST:PORT"

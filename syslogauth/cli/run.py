@@ -29,7 +29,7 @@ def _run(path: str | None) -> int:
     from syslogauth.daemon import Daemon, Unavailable
 
     try:
-        config, text, file = load(path)
+        config, text, file = load(path, check_paths=True)
     except ConfigError as error:
         raise CommandError("\n".join(error.mistakes), os.EX_CONFIG) from None
     if faults := formats.check():

@@ -13,10 +13,10 @@ from syslogauth.record import Bounds
 from syslogauth.table import Table, TableError
 
 
-def configuration(path: str | None) -> Config:
+def configuration(path: str | None, *, check_paths: bool = False) -> Config:
     """The configuration, or CommandError with every mistake (78)."""
     try:
-        return load(path)[0]
+        return load(path, check_paths=check_paths)[0]
     except ConfigError as error:
         raise CommandError("\n".join(error.mistakes), os.EX_CONFIG) from None
 

@@ -30,8 +30,7 @@ FACILITIES = (
     *(f"local{n}" for n in range(8)),
 )  # RFC 5424 6.2.1, by the BSD names
 SEVERITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
-FACILITY_NUMBERS = {name.encode(): number for number, name in enumerate(FACILITIES)}
-SEVERITY_NUMBERS = {name.encode(): number for number, name in enumerate(SEVERITIES)}
+PRIORITIES_IN_WORDS = {f"{f}.{s}".encode(): 8 * n + m for n, f in enumerate(FACILITIES) for m, s in enumerate(SEVERITIES)}  # socklog's
 APP_NAME = "syslogauth"
 
 
@@ -60,7 +59,7 @@ BSD_STAMP = rb"[A-Z][a-z]{2} {1,2}\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})
 ISO_STAMP = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 HOST = rb"(?![^ ]*[:\]] )[\w.:%@/-]{1,255}"  # the first word, unless it is `tag:` or `tag[pid]`
 IPV6_HOST = rb"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:.]{0,40}:[0-9A-Fa-f.]{1,20}(?:%[\w.-]{1,16})? "  # `2001:db8::10 `: its first group is no tag
-SVLOGD = rb"(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\d\d:\d\d:\d\d\.\d{1,9} )?(?:(?P<facility>[a-z0-9]{2,8})\.(?P<severity>[a-z]{3,7}): )?"
+SVLOGD = rb"(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\d\d:\d\d:\d\d\.\d{1,9} )?(?:(?P<words>[a-z0-9]{2,8}\.[a-z]{3,7}): )?"
 FORWARDED = rb"(?:(?:Forwarded|Message forwarded) from (?P<origin>[\w.:%-]{1,255}): |\[(?P<relayed>[\w.:%-]{1,255})\]: )?"
 SD_NAME = rb"[!#-<>-\\^-~]{1,32}"  # RFC 5424 6.3.2: printable ASCII but for the double quote, the equals sign and the closing bracket
 RFC5424 = (
@@ -103,9 +102,8 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
             return Refusal.MALFORMED
     elif needs_priority:
         return Refusal.MALFORMED if datagram.startswith(b"<") else Refusal.NO_PRIORITY
-    elif found := WITHOUT_PRIORITY.match(datagram):  # always matches; socklog writes the words instead of the number
-        if found["facility"] in FACILITY_NUMBERS and found["severity"] in SEVERITY_NUMBERS:
-            priority = FACILITY_NUMBERS[found["facility"]] * 8 + SEVERITY_NUMBERS[found["severity"]]
+    elif found := WITHOUT_PRIORITY.match(datagram):  # always matches
+        priority = PRIORITIES_IN_WORDS.get(found["words"] or b"")
     header = HEADER.fullmatch(datagram, found.end() if found else 0)
     if header is None:
         return Refusal.MALFORMED

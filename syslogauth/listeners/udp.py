@@ -48,7 +48,7 @@ class BatchSocket(socket.socket):
         try:
             for _ in range(BATCH):
                 batch.append(receive(MAX_DATAGRAM_BYTES + 1))
-        except BlockingIOError:
+        except OSError:  # EAGAIN, or an error of the socket's: what was read before it must not be lost
             if not batch:
                 raise
         return batch, None
