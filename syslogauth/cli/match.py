@@ -19,7 +19,6 @@ from syslogauth.core.address import canonical
 from syslogauth.core.intake import Intake, Verdict
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import Refusal
-from syslogauth.core.message import Message, parse
 
 WHY = {
     Refusal.UNLISTED_PEER: "the sender is not in listen.peers",
@@ -85,9 +84,7 @@ def _judged(intake: Intake, lines: Iterable[bytes], in_base64: bool) -> Iterator
                 datagram = base64.b64decode(line, validate=True)
             except binascii.Error as error:
                 raise CommandError(f"line {number}: is not base64 ({error})", os.EX_DATAERR) from None
-        message = parse(datagram, needs_priority=False)
-        now = clock.at(message.timestamp) if isinstance(message, Message) else clock.last
-        yield datagram, intake.judge_line(datagram, now, escaped=True)
+        yield datagram, intake.judge_line(datagram, clock.at, escaped=True)
 
 
 def _sentence(verdict: Verdict, line: bytes) -> str:

@@ -24,7 +24,6 @@ from syslogauth.core import formats
 from syslogauth.core.intake import Intake, Verdict
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import Grant, Refusal
-from syslogauth.core.message import Message, parse
 from syslogauth.listeners.tail import lines, open_log, size_and_mtime
 from syslogauth.table import Table, TableError
 
@@ -80,12 +79,14 @@ def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally
     now = time.time()
     clock = LineClock(min(now, mtime or now))
     waiting: list[Grant] = []
+
+    def time_of(timestamp: bytes) -> float:
+        return min(clock.at(timestamp), now)
+
     with progress(path, size) as advance:
         for line, position in lines(log):
             tally.lines += 1
-            message = parse(line, needs_priority=False)
-            at = clock.at(message.timestamp) if isinstance(message, Message) else clock.last
-            verdict = intake.judge_line(line, min(at, now), escaped=escaped)
+            verdict = intake.judge_line(line, time_of, escaped=escaped)
             tally.outcomes[verdict.outcome] += 1
             if verdict.login:
                 tally.logins[f"{verdict.login.server} {verdict.login.service}"] += 1

@@ -11,7 +11,7 @@ repeat are remembered: one with a session id (Dovecot since 2.2) never does.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from syslogauth.core import formats
@@ -105,7 +105,7 @@ class Intake:
             elif not any_port and source[1] != SYSLOG_PORT:
                 outcomes[Refusal.SOURCE_PORT] += 1
             else:
-                verdict = self._judge(datagram, peer, host, now)
+                verdict = self._judge(parse(datagram, peer.needs_priority), peer, host, now)
                 outcomes[verdict.outcome] += 1
                 if verdict.login:
                     self._count(verdict.login, peer, now)
@@ -117,16 +117,20 @@ class Intake:
         return grants
 
     def judge(self, datagram: bytes, host: str, now: float) -> Verdict:
-        """What one datagram from `host` becomes, without the gate and without counting: for `match` and `replay`."""
+        """What one datagram from `host` becomes, without the gate and without counting."""
         peer = self._peers[host] if host in self._peers else self._admit(host)
-        return self._judge(datagram, peer, host, now) if peer else Verdict(Refusal.UNLISTED_PEER)
+        return self._judge(parse(datagram, peer.needs_priority), peer, host, now) if peer else Verdict(Refusal.UNLISTED_PEER)
 
-    def judge_line(self, line: bytes, now: float, *, escaped: bool) -> Verdict:
-        """What one line of a log file becomes: no peer, and no <PRI> asked for. `now` is the line's own time.
+    def judge_line(self, line: bytes, time_of: Callable[[bytes], float], *, escaped: bool) -> Verdict:
+        """What one line of a log file becomes: no peer, and no <PRI> asked for. `time_of` gives the line's time for its stamp.
 
         `escaped`: the syslogd that wrote the file escapes line feeds; otherwise formats of servers that do not are off.
         """
-        return self._judge(line, Peer("", b"", needs_priority=False, escaped=escaped), "", now)
+        if len(line) <= MAX_DATAGRAM_BYTES and "" not in self._repeatable and LINE_NOISE.match(line):
+            return Verdict(Refusal.NOT_LOGIN)
+        message = parse(line, needs_priority=False)
+        now = time_of(message.timestamp if isinstance(message, Message) else b"")
+        return self._judge(message, Peer("", b"", needs_priority=False, escaped=escaped), "", now)
 
     def _admit(self, host: str) -> Peer | None:
         """The peer behind a sender's address, remembered; None where it is not listed."""
@@ -141,8 +145,7 @@ class Intake:
             self._own_addresses.add(peer.address)
         return peer
 
-    def _judge(self, datagram: bytes, peer: Peer, host: str, now: float) -> Verdict:
-        message = parse(datagram, peer.needs_priority)
+    def _judge(self, message: Message | Refusal, peer: Peer, host: str, now: float) -> Verdict:
         if isinstance(message, Refusal):
             self._forget(host, message)
             return Verdict(message)
@@ -204,20 +207,34 @@ class Intake:
 
 
 def noise_pattern(facilities: Iterable[str]) -> re.Pattern[bytes]:
-    """The gate: a listed <PRI>, and then no header that leads to how a login of a known server begins, or to a summary of repeats.
-
-    The header is described as parse() reads it, only more loosely (a word is anything without a blank, and may be the host or not; of
-    RFC 5424 no more than the app_name is read), so that whatever parse() and a format take passes here too. A stamp is taken
-    possessively: what begins like one leads to a known tag in no other way.
-    """
+    """The gate: a listed <PRI>, and then no header that leads to how a login of a known server begins, or to a summary of repeats."""
     by_frequency = (6, 5, 4, 3, 7, 2, 1, 0)  # info and notice first: the alternatives are tried in order
     priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
-    known = b"|".join(sorted(re.escape(name) for name in formats.APP_NAMES))
     begins = b"|".join((*(form.begins for form in formats.FORMATS), rb"message repeated ", rb"Last message '", rb"\[ID "))
-    tag = rb"(?:(?:" + known + rb")(?:\[[^\]]++\])?+[: ]?+ ?+(?:" + begins + rb")|syslogd[\[: ]|last message )"
+    return re.compile(
+        rb"<(?:" + priorities + rb")>(?!" + _leads_to(formats.APP_NAMES, rb"(?:\[[^\]]++\])?+[: ]?+ ?+(?:" + begins + rb")") + rb")"
+    )
+
+
+def _leads_to(app_names: Iterable[bytes], after: bytes) -> bytes:
+    """A pattern for each header that leads to one of these app_names and to what is to come `after` it, or to syslogd's own words.
+
+    The header is described as parse() reads it, only more loosely (a word is anything without a blank, and may be the host or not; of
+    RFC 5424 no more than the app_name is read), so that whatever parse() and a format take is found here too. A stamp is taken
+    possessively: what begins like one leads to a known tag in no other way.
+    """
+    known = b"|".join(sorted(re.escape(name) for name in app_names))
+    tag = rb"(?:(?:" + known + rb")" + after + rb"|syslogd[\[: ]|last message )"
     word = rb"[^ ]++ "
     clock = rb"\d\d:\d\d:\d\d[^ ]*+ "
     stamp = rb"(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?+|\d{4}-\d\d-\d\d[T ])" + clock + rb")?+"
     relay = rb"(?:<[^ ]*+ )?+(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?+"
     rfc5424 = rb"1 (?:\d{4}-\d\d-\d\d )?+" + word * 2 + rb"(?:" + known + rb"|syslogd|-) "  # the stamp may hold a blank; nil is an app_name
-    return re.compile(rb"<(?:" + priorities + rb")>(?!" + stamp + relay + rb"(?:" + word + rb")??(?:" + tag + rb"|" + rfc5424 + rb"))")
+    return stamp + relay + rb"(?:" + word + rb")??(?:" + tag + rb"|" + rfc5424 + rb")"
+
+
+# The same for a line of a file, which may begin with svlogd's stamp, and end in any facility, and be of a server's own log
+LINE_NOISE = re.compile(
+    rb"(?:<\d{1,3}>)?+(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\S{8,20} )?+(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?+"
+    rb"(?!" + _leads_to(formats.APP_NAMES | formats.FILE_APP_NAMES, rb"[\[: ]") + rb")"
+)

@@ -172,7 +172,7 @@ def test_only_the_named_sources_may_leave_the_priority_out(prefix: bytes) -> Non
 
 @pytest.mark.parametrize(("escaped", "outcome"), [(True, "grant"), (False, Refusal.UNESCAPED_SOURCE)])
 def test_a_line_of_a_file_needs_no_peer_and_no_priority(escaped: bool, outcome: str) -> None:
-    assert outcome == new().judge_line(b"Nov 22 10:28:45 mail1 " + UW, NOW, escaped=escaped).outcome
+    assert outcome == new().judge_line(b"Nov 22 10:28:45 mail1 " + UW, lambda stamp: NOW, escaped=escaped).outcome
 
 
 def test_judging_counts_nothing() -> None:

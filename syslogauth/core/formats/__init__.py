@@ -14,6 +14,7 @@ FORMATS: tuple[Format, ...] = (dovecot.FORMAT, qpopper.FORMAT, uw.FORMAT)
 _BY_APP_NAME = {tag: tuple(f for f in FORMATS if tag in f.app_names) for f in FORMATS for tag in f.app_names}
 _BY_FILE_APP_NAME = {tag: tuple(f for f in FORMATS if tag in f.file_app_names) for f in FORMATS for tag in f.file_app_names}
 APP_NAMES = frozenset(_BY_APP_NAME)
+FILE_APP_NAMES = frozenset(_BY_FILE_APP_NAME)
 
 
 def recognise(message: Message, *, escaped: bool = True) -> Login | Refusal:
