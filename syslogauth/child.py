@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 import time
@@ -15,7 +16,8 @@ from syslogauth.metrics import Ledger
 
 PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 SETTLED_SECONDS = 30.0  # a child that lived this long starts from the first pause again
-STOP_SECONDS = 10.0
+HUNG_SECONDS = 20.0  # longer than an exporter tries to get the lock of a map
+EMPTYING_SECONDS = 60.0
 
 
 class Child:
@@ -32,70 +34,102 @@ class Child:
         self.last_beat = time.monotonic()
         self._control: Control | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[bool] | None = None
         self._stopping = asyncio.Event()
         self._maps = "keep"  # what a stop leaves in them
+        self._deadline = 0.0
 
     def start(self, first: dict[str, Any], sockets: Sequence[int]) -> None:
         """Keep it running from now on. `first` is the line with the configuration."""
         self._stopping.clear()
         self._keeping = asyncio.create_task(self._keep(first, sockets))
 
-    async def stop(self, maps: str) -> None:
-        """End it in order, and by force after STOP_SECONDS. One that has just died is started once more where `maps` are to be emptied."""
+    async def stop(self, maps: str) -> bool:
+        """End it in order, by force after HUNG_SECONDS. True where it ended well, the maps being as they shall be.
+
+        Where they are to be emptied, one that has just died, or failed at it, is started again until EMPTYING_SECONDS are over.
+        """
         self._maps = maps
+        self._deadline = time.monotonic() + (EMPTYING_SECONDS if maps == "empty" else 0.0)
         self._stopping.set()
         if self._control is not None:
-            self._control.send({"stop": maps})
+            self._send(self._control, {"stop": maps})
         if self._keeping is None:
-            return
-        done, _ = await asyncio.wait([self._keeping], timeout=STOP_SECONDS)
-        if not done:
-            self.log.error("did not stop in time; killed", process=self.role)
+            return True
+        while not (await asyncio.wait([self._keeping], timeout=HUNG_SECONDS))[0]:
+            self.log.error("did not stop in time; killed", child=self.role)
             if self._process is not None:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
-            await self._keeping
-        self._keeping = None
+        ended_well, self._keeping = self._keeping.result(), None
+        return ended_well
 
-    async def _keep(self, first: dict[str, Any], sockets: Sequence[int]) -> None:
+    async def _keep(self, first: dict[str, Any], sockets: Sequence[int]) -> bool:
         deaths = 0
-        while not (self._stopping.is_set() and self._maps == "keep"):
+        while True:
             began = time.monotonic()
-            code = await self._run(first, sockets)
-            if self._stopping.is_set():
-                return
+            try:
+                code = await self._run(first, sockets)
+            except OSError as error:  # no descriptor or no memory left for another process
+                self.log.error("cannot be started", child=self.role, error=str(error))
+                code = os.EX_OSERR
+            if self._stopping.is_set() and (code == 0 or self._maps == "keep" or time.monotonic() >= self._deadline):
+                return code == 0
             deaths = 1 if time.monotonic() - began > SETTLED_SECONDS else deaths + 1
             pause = PAUSES_SECONDS[min(deaths, len(PAUSES_SECONDS)) - 1]
             self.restarts += 1
             self.log.error("died; starting it again", child=self.role, exit_code=code, pause_seconds=pause)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+            await self._wait(pause)
+            if self._stopping.is_set() and self._maps == "keep":
+                return True
+
+    async def _wait(self, seconds: float) -> None:
+        """That long, but no longer than to the beginning of a stop; a stop that has begun is not waited for again."""
+        if self._stopping.is_set():
+            await asyncio.sleep(PAUSES_SECONDS[0])
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _run(self, first: dict[str, Any], sockets: Sequence[int]) -> int:
-        """One life of it. Its exit code, negative for a signal."""
+        """One life of it. Its exit code, negative for a signal. Raises OSError where it cannot be started."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
-        arguments = [self.role, "--control", str(theirs.fileno()), *(word for fd in sockets for word in ("--socket", str(fd)))]
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "syslogauth", *arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *sockets)
-        )
-        theirs.close()
+        try:
+            arguments = [self.role, "--control", str(theirs.fileno()), *(word for fd in sockets for word in ("--socket", str(fd)))]
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "syslogauth", *arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *sockets)
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self.up, self.last_beat, self.reason = True, time.monotonic(), "starting"
         self._control = control = Control(ours)
-        control.send(first)
         loop.add_reader(ours, self._hear, control)
         try:
+            self._send(control, first)
             if self._stopping.is_set():  # asked while it was being started
-                control.send({"stop": self._maps})
+                self._send(control, {"stop": self._maps})
             code = await self._process.wait()
             self._hear(control)
         finally:
             loop.remove_reader(ours)
+            loop.remove_writer(ours)
             ours.close()
             self._control, self.up, self.ready, self.reason = None, False, False, "not running"
             self.ledger.end(self.role)
         return code
+
+    def _send(self, control: Control, message: dict[str, Any]) -> None:
+        """Send it, the rest as the socket takes it: FreeBSD's socket pairs hold 8 KiB, and a configuration may be longer."""
+        if not control.send(message):
+            asyncio.get_running_loop().add_writer(control.sock, self._flush, control)
+
+    def _flush(self, control: Control) -> None:
+        if control.flush():
+            asyncio.get_running_loop().remove_writer(control.sock)
 
     def _hear(self, control: Control) -> None:
         messages = control.receive()

@@ -100,12 +100,12 @@ SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> se
     },
     "export": {
         "type": (settings.one_of("sendmail-hash"), "sendmail-hash"),
-        "path": (settings.absolute_path, None),
+        "path": (settings.map_path, None),
         "format": (settings.one_of(*FORMATS), "auto"),
         "ipv6_form": (settings.one_of("full", "compressed", "both"), "full"),
         "key_prefix": (settings.key_prefix, ""),
         # sendmail compares mtimes in whole seconds: a map that changes more often would run ahead of the clock (law 8)
-        "min_interval_seconds": (settings.number(1, 3600, "seconds"), 1.0),
+        "min_interval_seconds": (settings.number(1, 60, "seconds"), 1.0),
         "mode": (settings.mode, "0640"),
     },
     "metrics": {"listen": (lambda value: None if value == "" else settings.endpoint(value), "127.0.0.1:9514")},
@@ -128,7 +128,8 @@ class _Reading:
     def section(self, name: str, document: Any) -> dict[str, Any]:
         known = SECTIONS[name.partition("[")[0]]
         if not isinstance(document, Mapping):
-            self.wrong(name, f"is not a table; write it as [{name}] with its settings below")
+            written = "[[export]]" if name.startswith("export") else f"[{name}]"
+            self.wrong(name, f"is not a table; write it as {written} with its settings below")
             document = {}
         for key in [key for key in document if key not in known]:
             self.unknown(f"{name}.{key}", key, known)
@@ -148,8 +149,10 @@ class _Reading:
             self.wrong(where, f"no such setting{settings.near(key, known)}; known here: {', '.join(sorted(known))}")
 
 
-def parse(text: str, file: str = "defaults", *, check_paths: bool = False) -> Config:
+def parse(text: str, file: str = "defaults", *, check_paths: bool = False, state_directory: Path | None = None) -> Config:
     """The configuration of a TOML text; `file` names it in messages. Raises ConfigError with every mistake found.
+
+    `state_directory` is the default of that setting: a child must not find another one than its parent, who may have been root then.
 
     `check_paths`: also whether sendmail would read maps there. Asked before a start or a reload only: a directory that somebody has
     made writable since must not keep `deny` from working, nor a dead process from coming back.
@@ -158,7 +161,7 @@ def parse(text: str, file: str = "defaults", *, check_paths: bool = False) -> Co
     document = where.document(text, file)
     for key in [key for key in document if key not in TOP]:
         reading.unknown(key, key, TOP)
-    state_directory = Path(where.default_state_directory())
+    state_directory = state_directory or Path(where.default_state_directory())
     try:
         state_directory = settings.absolute_path(document.get("state_directory", str(state_directory)))
     except ValueError as error:
@@ -192,7 +195,7 @@ def _exports(reading: _Reading, document: Any, state_directory: Path) -> tuple[E
             elif reading.check_paths and (fault := unsafe(values["path"].parent)):
                 reading.wrong(f"{name}.path", fault)
             found.append(values)
-    paths = [values["path"].with_name(values["path"].name.removesuffix(".db") + ".db") for values in found]  # as makemap names them
+    paths = [settings.map_file(values["path"]) for values in found]
     for path in {path for path in paths if paths.count(path) > 1}:
         reading.wrong("export", f"two exports write {path}; give each a path of its own")
     return () if len(reading.mistakes) > before else tuple(Export(**values) for values in found)

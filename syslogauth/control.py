@@ -1,6 +1,6 @@
 """How the parent and its children talk: a stream socket pair, one JSON object a line.
 
-    parent -> child   {"config": TOML text, "file": its name}    the first line
+    parent -> child   {"config": TOML text, "file": its name, "state_directory": path}    the first line
     parent -> child   {"stop": "keep" | "empty"}                 end in order; what the maps shall hold then
     child  -> parent  {"ready": bool, "reason": text, "samples": {metric: [[labels, value], ...]}}     once a second: the heartbeat
 
@@ -11,6 +11,7 @@ import json
 import resource
 import select
 import socket
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ MAX_LINE_BYTES = 4 << 20
 
 @dataclass(slots=True)
 class Control:
-    """One end. Never blocks longer than asked for; what the other side does not take is dropped, a line at a time."""
+    """One end. Never blocks longer than asked for. A heartbeat that the other side does not take is dropped; nothing else is."""
 
     sock: socket.socket
     _received: bytearray = field(default_factory=bytearray)
@@ -32,17 +33,24 @@ class Control:
     def __post_init__(self) -> None:
         self.sock.setblocking(False)
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Queue a line behind what is still unsent; a heartbeat that finds the other side stuck is not worth keeping."""
-        if self._unsent and "samples" in message:
-            message = {}
-        self._unsent += json.dumps(message).encode() + b"\n" if message else b""
+    def send(self, message: dict[str, Any]) -> bool:
+        """Send a line, or queue it behind what is still unsent; a heartbeat that finds the other side stuck is not worth keeping.
+
+        True where nothing is left unsent; else flush() is to be called when the socket can be written to.
+        """
+        if not (self._unsent and "samples" in message):
+            self._unsent += json.dumps(message).encode() + b"\n"
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Go on sending. True where nothing is left."""
         try:
-            self._unsent = self._unsent[self.sock.send(self._unsent) :]
+            self._unsent = self._unsent[self.sock.send(self._unsent) :] if self._unsent else b""
         except BlockingIOError:
             pass
         except (BrokenPipeError, ConnectionResetError):
             self._unsent = b""
+        return not self._unsent
 
     def receive(self) -> list[dict[str, Any]] | None:
         """The lines that have come; None where the other side is gone."""
@@ -70,12 +78,16 @@ class Control:
         return self.receive() if readable else []
 
     def first(self, seconds: float) -> dict[str, Any] | None:
-        """The first line, if it comes in that time. What came with it, a stop perhaps, is kept for the next receive() or wait()."""
-        messages = self.wait(seconds)
-        if not messages:
-            return None
-        self._kept = messages[1:]
-        return messages[0]
+        """The first line, if it comes whole in that time. What came with it, a stop perhaps, is kept for the next receive() or wait()."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            messages = self.wait(left)
+            if messages is None:
+                return None
+            if messages:
+                self._kept = messages[1:]
+                return messages[0]
+        return None
 
 
 def heartbeat(process: str, ready: bool, reason: str, samples: Samples) -> dict[str, Any]:

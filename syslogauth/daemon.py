@@ -6,7 +6,6 @@ the children are started anew with it, a bad file keeps the old one. The parent 
 """
 
 import asyncio
-import fcntl
 import os
 import signal
 import socket
@@ -21,12 +20,13 @@ from prometheus_client.core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.registry import Collector
 
-from syslogauth import __version__, endpoint
+from syslogauth import __version__, endpoint, where
 from syslogauth.child import Child
 from syslogauth.config import Config, ConfigError, Endpoint, parse
 from syslogauth.listeners import udp
 from syslogauth.logs import configure
 from syslogauth.metrics import Ledger, Samples
+from syslogauth.ownership import give_up_root, take_lock
 
 BIND_TRIES_SECONDS = 5.0  # after kill -9 of a parent its receiver needs a moment to notice and let go of the port
 BEAT_LIMIT_SECONDS = 10.0
@@ -56,9 +56,8 @@ class Daemon(Collector):
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._close_endpoint: Callable[[], None] | None = None
-        self.metrics_address: tuple[str, int] | None = None
 
-    async def run(self, on_ready: Callable[["Daemon"], None] | None = None) -> int:
+    async def run(self) -> int:
         """Until a signal says stop. The exit code. Raises Unavailable where it cannot start."""
         make_state_directory(self.config.state_directory)
         keeper = lock(self.config.state_directory)
@@ -66,12 +65,11 @@ class Daemon(Collector):
         self._activated = any(sock.type == socket.SOCK_DGRAM for sock in inherited)
         self._bind(self.config, [sock for sock in inherited if sock.type == socket.SOCK_DGRAM])
         self._serve(self.config.metrics.listen, next((sock for sock in inherited if sock.type == socket.SOCK_STREAM), None))
-        give_up_root(self.config.state_directory)
+        if not give_up_root(self.config.state_directory):
+            self.log.warning("runs as root; give the state directory to a user of its own", mend=f"chown {self.config.state_directory}")
         self._signals()
         self.log.info("start", version=__version__, config=self.file or "defaults", listen=list(self.sockets), pid=os.getpid())
         self._start_children()
-        if on_ready is not None:
-            on_ready(self)
         while not self._stop.is_set():
             waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -80,9 +78,9 @@ class Daemon(Collector):
             if self._reload.is_set() and not self._stop.is_set():
                 self._reload.clear()
                 await self._reread()
-        await self._stop_in_order()
+        ended_well = await self._stop_in_order()
         os.close(keeper)
-        return os.EX_OK
+        return os.EX_OK if ended_well else os.EX_TEMPFAIL
 
     def stop(self, on_stop: str = "") -> None:
         """Begin an ordered stop; `on_stop` overrides policy.on_stop. The first word counts: a TERM after USR1 empties nothing."""
@@ -137,8 +135,8 @@ class Daemon(Collector):
         else:
             new = {}
             try:
-                for where in config.listen.udp:
-                    new[str(where)] = self.sockets.get(str(where)) or _bound(where, config.listen.receive_buffer_bytes)
+                for place in config.listen.udp:
+                    new[str(place)] = self.sockets.get(str(place)) or _bound(place, config.listen.receive_buffer_bytes)
             except Unavailable:
                 for name in new.keys() - self.sockets.keys():
                     new[name].close()
@@ -152,14 +150,13 @@ class Daemon(Collector):
             say = self.log.warning if granted < wanted else self.log.info
             say("receive buffer", listen=name, granted_bytes=granted, wanted_bytes=wanted, mend=_buffer_hint(granted, wanted))
 
-    def _serve(self, where: Endpoint | None, inherited: socket.socket | None) -> None:
-        listening = inherited or (_listening(where) if where else None)
+    def _serve(self, place: Endpoint | None, inherited: socket.socket | None) -> None:
+        listening = inherited or (_listening(place) if place else None)
         if listening is None:
             return
         registry = CollectorRegistry()
         registry.register(self)
         PlatformCollector(registry)
-        self.metrics_address = listening.getsockname()[:2]
         self._close_endpoint = endpoint.serve(listening, registry, self.healthy, self.ready)
 
     def _signals(self) -> None:
@@ -173,19 +170,19 @@ class Daemon(Collector):
             loop.add_signal_handler(number, action)
 
     def _start_children(self) -> None:
-        first = {"config": self.text, "file": self.file}
+        first = {"config": self.text, "file": self.file, "state_directory": str(self.config.state_directory)}
         self.exporter.start(first, ())
         self.receiver.start(first, [sock.fileno() for sock in self.sockets.values()])
 
     async def _reread(self) -> None:
         """Take the configuration file as it is now, or say what is wrong with it and go on with the old one."""
         try:
-            text = reread(self.file) if self.file else self.text
-            config = parse(text, self.file, check_paths=True)
+            text = where.read(self.file)[0] if self.file else self.text
+            config = parse(text, self.file, check_paths=True, state_directory=self.config.state_directory)
             if config.state_directory != self.config.state_directory or config.metrics != self.config.metrics:
                 raise ConfigError([f"{self.file}: state_directory, metrics.listen: cannot change while it runs; restart syslogauth"])
             self._bind(config, [])
-        except (ConfigError, OSError, UnicodeDecodeError, Unavailable) as error:
+        except (ConfigError, Unavailable) as error:
             self.reload_successful = False
             self.log.error("reload refused; the old configuration stays", mistakes=str(error).splitlines())
             return
@@ -197,19 +194,20 @@ class Daemon(Collector):
         self._start_children()
         self.reload_successful, self.reload_at = True, time.time()
 
-    async def _stop_in_order(self) -> None:
+    async def _stop_in_order(self) -> bool:
+        """True where the maps are as they shall be."""
         self.log.info("stop", maps=self.on_stop)
         await self.receiver.stop("keep")
-        await self.exporter.stop(self.on_stop)
+        ended_well = await self.exporter.stop(self.on_stop)
+        if not ended_well:
+            maps = [str(export.path) for export in self.config.export]
+            self.log.error("the maps may still let addresses relay, and nobody takes them out now; remove them", maps=maps)
         if self._close_endpoint is not None:
             self._close_endpoint()
         for sock in self.sockets.values():
             sock.close()
         self.log.info("stopped")
-
-
-def reread(file: str) -> str:
-    return Path(file).read_text(encoding="utf-8")
+        return ended_well
 
 
 def make_state_directory(directory: Path) -> None:
@@ -223,29 +221,18 @@ def make_state_directory(directory: Path) -> None:
 
 
 def lock(directory: Path) -> int:
-    """The lock of the one daemon of a state directory, held until the descriptor is closed. Raises Unavailable."""
-    file = os.open(directory / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """The lock of the one daemon of a state directory, with its process id in the file. Raises Unavailable."""
+    path = directory / "daemon.lock"
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(file, 20).decode(errors="replace") or "?"
-        os.close(file)
-        raise Unavailable(f"state_directory: {directory} is kept by a running syslogauth (pid {pid}); stop it first") from None
-    os.ftruncate(file, 0)
-    os.write(file, str(os.getpid()).encode())
-    if os.geteuid() == 0:
-        owner = directory.stat()
-        os.fchown(file, owner.st_uid, owner.st_gid)
+        file = take_lock(path)
+        if file is None:
+            pid = path.read_text() or "?"
+            raise Unavailable(f"state_directory: {directory} is kept by a running syslogauth (pid {pid}); stop it first")
+        os.ftruncate(file, 0)
+        os.write(file, str(os.getpid()).encode())
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}; make room, or let this user write there") from None
     return file
-
-
-def give_up_root(directory: Path) -> None:
-    """Started by root, go on as the owner of the state directory: root was good for binding port 514, and for nothing else (law 11)."""
-    owner = directory.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.setgroups([])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
 
 
 def inherited_sockets() -> list[socket.socket]:
@@ -264,34 +251,34 @@ def _name(sock: socket.socket) -> str:
     return str(Endpoint(host, port))
 
 
-def _bound(where: Endpoint, buffer_bytes: int) -> socket.socket:
-    return _tried("listen.udp", where, lambda: udp.bind(where.host, where.port, buffer_bytes))
+def _bound(place: Endpoint, buffer_bytes: int) -> socket.socket:
+    return _tried("listen.udp", place, lambda: udp.bind(place.host, place.port, buffer_bytes))
 
 
-def _listening(where: Endpoint) -> socket.socket:
+def _listening(place: Endpoint) -> socket.socket:
     def bind() -> socket.socket:
-        sock = socket.socket(socket.AF_INET6 if ":" in where.host else socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((where.host, where.port))
+            sock.bind((place.host, place.port))
         except OSError:
             sock.close()
             raise
         return sock
 
-    return _tried("metrics.listen", where, bind)
+    return _tried("metrics.listen", place, bind)
 
 
-def _tried(key: str, where: Endpoint, bind: Callable[[], socket.socket]) -> socket.socket:
+def _tried(key: str, place: Endpoint, bind: Callable[[], socket.socket]) -> socket.socket:
     deadline = time.monotonic() + BIND_TRIES_SECONDS
     while True:
         try:
             return bind()
         except PermissionError:
-            raise Unavailable(f"{key}: {where}: not permitted; use a port above 1023, or socket activation") from None
+            raise Unavailable(f"{key}: {place}: not permitted; use a port above 1023, or socket activation") from None
         except OSError as error:
             if time.monotonic() >= deadline:
-                raise Unavailable(f"{key}: {where}: {error.strerror}; stop what has it, or name another") from None
+                raise Unavailable(f"{key}: {place}: {error.strerror}; stop what has it, or name another") from None
             time.sleep(0.1)
 
 

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 REQUEST_SECONDS = 10.0
+REQUESTS_AT_ONCE = 16  # more are closed at once: idle connections must not use up the daemon's descriptors
 Probe = Callable[[], str | None]  # None: all is well; else the reason in one line
 Start = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -30,6 +31,19 @@ class _Handler(WSGIRequestHandler):
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    places = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.places.release()
 
     def server_bind(self) -> None:  # the socket came bound
         self.server_name, self.server_port = "syslogauth", self.socket.getsockname()[1]

@@ -2,14 +2,11 @@
 
 It polls the table's change log each POLL_SECONDS, which costs a few microseconds, and wakes when the next grant ends: expiry needs no
 traffic and no receiver. It learns of change from LMDB alone. One exporter at a time: a lock on a file of the state directory. Where the
-table cannot be read it says so, keeps the maps as they are, and tries again.
+table cannot be read it says so and tries again; nobody enters the maps then, but who is over leaves them (law 4).
 """
 
-import fcntl
-import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import structlog
 
@@ -26,15 +23,20 @@ LAST_TRIES_SECONDS = 5.0
 WAITS_KEPT = 10_000  # new addresses a publication whose wait is measured at most
 
 
-def lock(state_directory: Path) -> int | None:
-    """The lock of the one exporter, held until the descriptor is closed; None where another has it."""
-    file = os.open(state_directory / "exporter.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return None
-    return file
+def emptied(maps: Sequence[Map], monotonic: float) -> bool:
+    """Empty the maps, each tried for LAST_TRIES_SECONDS. True where all of them are."""
+    done = [last_word(map_, set(), monotonic + LAST_TRIES_SECONDS) for map_ in maps]
+    return all(done)
+
+
+def last_word(map_: Map, addresses: set[bytes], deadline: float) -> bool:
+    """Publish these, trying until the deadline. True where the map says so now."""
+    map_.stale = True
+    while not map_.keep(addresses, time.monotonic()):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 class Exporter:
@@ -50,22 +52,25 @@ class Exporter:
         self._table_fault = self._untidy = ""
         self._next_beat = self._next_tidying = self._next_sweep = 0.0
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """True where, at its end, the maps are as they shall be."""
+        pause = 0.0
         while True:
-            self.step(time.time(), time.monotonic())
-            messages = self.control.wait(self._pause())
+            messages = self.control.wait(pause)  # first: a stop must be heard also by one that would fail at its first step
             if messages is None:
                 return self._finish(empty=False)
             for message in messages:
                 if "stop" in message:
                     return self._finish(empty=message["stop"] == "empty")
+            self.step(time.time(), time.monotonic())
+            pause = self._pause()
 
     def step(self, now: float, monotonic: float) -> None:
         """One turn: follow the table, write the maps that are due, tidy the table, say how things stand."""
         changed = self._follow(now, monotonic)
         for map_ in self.maps:
             map_.stale = map_.stale or changed
-            if map_.due(monotonic) and not (self._table_fault and map_.stale):
+            if map_.due(monotonic) and (self.roster.known or not map_.stale):
                 map_.keep(self.roster.live, monotonic)
         if self.roster.entered and not any(map_.stale for map_ in self.maps):
             self._measure_waits()
@@ -81,9 +86,9 @@ class Exporter:
             changed = self.roster.advance(now, monotonic)
         except (TableError, OSError) as error:
             if not self._table_fault:
-                self.log.error("table cannot be read; the maps stay as they are", error=str(error))
+                self.log.error("table cannot be read; nobody new enters the maps, and who is over leaves them", error=str(error))
             self._table_fault = str(error)
-            return False
+            return self.roster.lapse(now)
         if self._table_fault:
             self.log.info("table can be read again")
         self._table_fault = ""
@@ -124,20 +129,17 @@ class Exporter:
             if (entry := self.table.get(address)) is not None and entry.kind == "login":
                 self.login_to_export_seconds.observe(max(0.0, now - entry.granted_at))
 
-    def _finish(self, *, empty: bool) -> None:
-        """The last word of the maps: empty, or what the table says now. Tried for LAST_TRIES_SECONDS."""
-        deadline = time.monotonic() + LAST_TRIES_SECONDS
-        if not empty:
+    def _finish(self, *, empty: bool) -> bool:
+        """The last word of the maps: empty, or what the table says now."""
+        if empty:
+            done = [emptied(self.maps, time.monotonic())]
+        else:
             self.step(time.time(), time.monotonic())
-        for map_ in self.maps:
-            if empty or (map_.stale and not self._table_fault):
-                map_.stale = True
-                while not map_.keep(set() if empty else self.roster.live, time.monotonic()):
-                    if time.monotonic() >= deadline:
-                        break
-                    time.sleep(POLL_SECONDS)
+            deadline = time.monotonic() + LAST_TRIES_SECONDS
+            done = [last_word(map_, self.roster.live, deadline) for map_ in self.maps if map_.stale and self.roster.known]
         self.control.send(heartbeat("exporter", False, "stopped", self.samples()))
         self.table.close()
+        return all(done)
 
     def samples(self) -> Samples:
         """Every figure of this process as it stands."""

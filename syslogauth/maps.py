@@ -14,9 +14,10 @@ from pathlib import Path
 import structlog
 
 from syslogauth.exports import EXPORTS, hash2, hash9
-from syslogauth.exports.sendmail_hash import detect, map_keys
+from syslogauth.exports.sendmail_hash import HEAD_BYTES, detect, identify, map_keys
 from syslogauth.metrics import Histogram, Labels, Samples, histogram
 from syslogauth.publish import Published, Publisher
+from syslogauth.settings import map_file
 
 CHECK_SECONDS = 5.0
 TOUCH_SECONDS = 30.0
@@ -37,11 +38,6 @@ class MapSettings:
 
     def keys(self, addresses: Collection[bytes]) -> set[bytes]:
         return {key for address in addresses for key in map_keys(address, self.ipv6_form, self.key_prefix)}
-
-
-def map_file(path: Path) -> Path:
-    """The file of a map: `.db` is appended unless it is there, as makemap and sendmail do."""
-    return path if path.name.endswith(".db") else path.with_name(path.name + ".db")
 
 
 @dataclass(slots=True)
@@ -97,7 +93,9 @@ class Map:
             name = detect(self.publisher.path)
             if name not in EXPORTS:
                 raise ValueError(f"the sendmail of this host reads {name} maps, which are not written here; build it with NEWDB")
-        buckets = BUCKET_COUNTS[name](self._image) if self._image and name in BUCKET_COUNTS else 0
+        # the last image is of another kind where auto has found that the host's sendmail now reads another
+        same_kind = name in BUCKET_COUNTS and identify(self._image[:HEAD_BYTES]) == name
+        buckets = BUCKET_COUNTS[name](self._image) if same_kind else 0
         return EXPORTS[name](self.settings.keys(addresses), buckets)
 
     def _succeeded(self, published: Published, seconds: float, entries: int, now: float) -> None:

@@ -129,7 +129,11 @@ class Publisher:
         """rename is safe here alone: nobody has a map open that does not exist."""
         new = self.path.with_name(f".{self.path.name}.new")
         new.unlink(missing_ok=True)  # left behind by a crash
-        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except PermissionError:
+            made_by_root = f"install -o {os.geteuid()} -g 0 -m {self.mode:04o} /dev/null {self.path}"
+            raise PermissionError(f"{self.path} does not exist, and may not be made here; as root: {made_by_root}") from None
         try:
             if os.geteuid() == 0:
                 os.fchown(file, self.uid, self.gid)
@@ -243,7 +247,7 @@ def _check_kind(path: Path, file: int, kind: str) -> None:
         return
     is_what = f"a {found} file" if found else "no map at all"
     raise MapRefusedError(
-        f"{path} is {is_what}, and a {kind} map was to be written there; move it away, or set the `format` that sendmail reads"
+        f"{path} is {is_what}, and a {kind} map was to be written there; set the `format` that sendmail reads, or empty it (: > {path})"
     )
 
 

@@ -19,7 +19,7 @@ import structlog
 
 from syslogauth.control import BEAT_SECONDS, Control, heartbeat
 from syslogauth.core.intake import Intake
-from syslogauth.core.login import Grant
+from syslogauth.core.login import Grant, Refusal
 from syslogauth.listeners.udp import Listener
 from syslogauth.metrics import Samples, histogram
 from syslogauth.table import Committed, Table, TableError
@@ -27,6 +27,7 @@ from syslogauth.table import Committed, Table, TableError
 GAP_SECONDS = 0.010
 RETRY_SECONDS = 1.0
 PENDING_CAPACITY = 100_000
+UNLISTED_LOG_SECONDS = 60.0
 DRAIN_SECONDS = 2.0  # how long an ordered stop goes on reading what the kernel still holds
 
 
@@ -133,7 +134,13 @@ class Receiver:
         self.committed = Committed(*map(add, self.committed, done))
 
     async def _beat(self) -> None:
+        said, said_at = 0, -UNLISTED_LOG_SECONDS
         while True:
+            unlisted, now = self.intake.tally.outcomes[Refusal.UNLISTED_PEER], time.monotonic()
+            if unlisted > said and now - said_at >= UNLISTED_LOG_SECONDS:
+                last = self.intake.tally.last_unlisted
+                self.log.warning("refused: sender not in listen.peers", last=last, datagrams=unlisted - said)
+                said, said_at = unlisted, now
             self.control.send(heartbeat("receiver", self.table_writable, self._reason(), self.samples()))
             await asyncio.sleep(BEAT_SECONDS)
 

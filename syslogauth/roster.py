@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from syslogauth.table import Table
+from syslogauth.table import Standing, Table, TableError
 
 CLOCK_STEP_SECONDS = 2.0
 SLICE = 2_000
@@ -30,22 +30,38 @@ class Roster:
     clock_steps: int = 0
     _due: list[tuple[int, bytes]] = field(default_factory=list)
     _sequence: int | None = None
+    _read_once: bool = False
     _clock_offset: float = 0.0
 
     def advance(self, now: float, monotonic: float) -> bool:
-        """Bring `live` up to `now` (Unix seconds). True where it changed. After a TableError `live` is half-read until the next success."""
+        """Bring `live` up to `now` (Unix seconds). True where it changed. After a TableError `live` is as it was; see lapse()."""
         offset, self._clock_offset = self._clock_offset, now - monotonic
         sequence, self._sequence = self._sequence, None  # where this fails, the next one reads the whole table
         stepped = sequence is not None and abs(self._clock_offset - offset) > CLOCK_STEP_SECONDS
         self.clock_steps += stepped
         if sequence is None or stepped or not (changes := self.table.changes(sequence)).complete:
-            return self._rescan(now, first=sequence is None)
-        doubtful = dict.fromkeys(changes.addresses)
-        while self._due and self._due[0][0] <= now * 1000:
-            doubtful[heapq.heappop(self._due)[1]] = None
-        changed = self._look_at(doubtful, now, self.entered)
+            return self._rescan(now)
+        due = self._pop_due(now)
+        doubtful = dict.fromkeys((*changes.addresses, *(address for _, address in due)))
+        try:
+            standings = self.table.honoured(doubtful, now)
+        except (TableError, OSError):
+            for entry in due:  # lapse() is to find them
+                heapq.heappush(self._due, entry)
+            raise
         self._sequence = changes.sequence
-        return changed
+        return self._take(zip(doubtful, standings, strict=True))
+
+    def lapse(self, now: float) -> bool:
+        """Without the table: take out whoever was seen to end by now. Who has been refreshed since is lost until the table can be read."""
+        over = {address for _, address in self._pop_due(now)} & self.live
+        self.live -= over
+        return bool(over)
+
+    @property
+    def known(self) -> bool:
+        """Whether the table has ever been read."""
+        return self._read_once
 
     def settle(self, now: float) -> None:
         """Delete from the table what is over, and pull back what lies beyond its bound. To be tried again after a TableError."""
@@ -57,31 +73,36 @@ class Roster:
         """Unix seconds of the next moment at which the clock alone changes something; infinity where there is none."""
         return self._due[0][0] / 1000 if self._due else float("inf")
 
-    def _rescan(self, now: float, *, first: bool) -> bool:
-        before, self.live, self._due = self.live, set(), []
+    def _rescan(self, now: float) -> bool:
         sequence = self.table.sequence()  # before the reading: what changes meanwhile is looked at twice
-        self._look_at(self.table.addresses(), now, [])
-        self._sequence = sequence
-        if not first:
-            self.entered += self.live - before
+        standings: list[tuple[bytes, Standing]] = []
+        source = self.table.addresses()
+        while slice_ := list(islice(source, SLICE)):
+            standings += zip(slice_, self.table.honoured(slice_, now), strict=True)
+        before, self.live, self._due = self.live, set(), []
+        entered, self.entered = self.entered, []
+        self._take(standings)
+        first, self._read_once, self._sequence = not self._read_once, True, sequence
+        self.entered = entered if first else entered + list(self.live - before)  # who was there at the start has not entered
         return first or self.live != before
 
-    def _look_at(self, addresses: Iterable[bytes], now: float, entered: list[bytes]) -> bool:
+    def _take(self, standings: Iterable[tuple[bytes, Standing]]) -> bool:
         changed = False
-        source = iter(addresses)
-        while slice_ := list(islice(source, SLICE)):
-            for address, standing in zip(slice_, self.table.honoured(slice_, now), strict=True):
-                was = address in self.live
-                if standing.until_ms:
-                    self.live.add(address)
-                else:
-                    self.live.discard(address)
-                if (is_live := bool(standing.until_ms)) != was:
-                    changed = True
-                    if is_live:
-                        entered.append(address)
-                if standing.look_again_ms:
-                    heapq.heappush(self._due, (standing.look_again_ms, address))
-                if standing.unsettled:
-                    self.unsettled.add(address)
+        for address, standing in standings:
+            is_live = bool(standing.until_ms)
+            if is_live != (address in self.live):
+                changed = True
+                (self.live.add if is_live else self.live.discard)(address)
+                if is_live:
+                    self.entered.append(address)
+            if standing.look_again_ms:
+                heapq.heappush(self._due, (standing.look_again_ms, address))
+            if standing.unsettled:
+                self.unsettled.add(address)
         return changed
+
+    def _pop_due(self, now: float) -> list[tuple[int, bytes]]:
+        due = []
+        while self._due and self._due[0][0] <= now * 1000:
+            due.append(heapq.heappop(self._due))
+        return due

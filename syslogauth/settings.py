@@ -104,6 +104,18 @@ def absolute_path(value: Any) -> Path:
     return path
 
 
+def map_path(value: Any) -> Path:
+    path = absolute_path(value)
+    if not path.name:
+        raise ValueError(f"{value!r} names no file; write the map's path, without .db")
+    return path
+
+
+def map_file(path: Path) -> Path:
+    """The file of a map: `.db` is appended unless it is there, as makemap and sendmail do."""
+    return path if path.name.endswith(".db") else path.with_name(path.name + ".db")
+
+
 def mode(value: Any) -> int:
     if not isinstance(value, str) or not value.isdecimal() or len(value) not in (3, 4) or not set(value) <= set("01234567"):
         raise ValueError(f'{value!r} is not a file mode; write it as octal digits in quotes: "0640"')

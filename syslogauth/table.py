@@ -50,12 +50,14 @@ class Committed(NamedTuple):
 class Standing(NamedTuple):
     """How an address stands, in Unix ms: honoured until then (0: not), to be looked at again then (0: never, but for a change).
 
-    `unsettled`: its record has expired, or lies beyond the bound of its kind: settle() is to put it right.
+    `unsettled`: its record has expired, or lies beyond the bound of its kind: settle() is to put it right. Not `readable`: its record is of
+    another version.
     """
 
     until_ms: int
     look_again_ms: int
     unsettled: bool
+    readable: bool = True
 
 
 def map_size_bytes(max_addresses: int) -> int:
@@ -236,8 +238,11 @@ class Table:
             return [self._honoured(txn, address, ms(now)) for address in addresses]
 
     def live(self, address: bytes, now: float) -> float | None:
-        """Until when the address may relay, Unix seconds; None where it may not."""
-        return until / 1000 if (until := self.honoured((address,), now)[0].until_ms) else None
+        """Until when the address may relay, Unix seconds; None where it may not. ValueError where its record is of another version."""
+        standing = self.honoured((address,), now)[0]
+        if not standing.readable:
+            self.get(address)
+        return standing.until_ms / 1000 if standing.until_ms else None
 
     def entries(self) -> Iterator[Entry]:
         """Every record, live or not, in the order of the addresses."""
@@ -274,29 +279,23 @@ class Table:
 
     def _put(self, txn: lmdb.Transaction, entry: Entry, record: bytes | None, now: float) -> bool:
         """Store the later of the two. True where the address was not live before."""
-        fresh = True
-        if record is not None:
-            old = decode(entry.address, record)
-            fresh = old.expires_at <= now
-            if not fresh:
-                later = entry if entry.expires_at >= old.expires_at else old
-                entry = Entry(
-                    entry.address,
-                    later.kind,
-                    later.expires_at,
-                    min(old.granted_at, entry.granted_at),
-                    max(old.refreshed_at, entry.refreshed_at),
-                    old.count + entry.count,
-                    *(later.service, later.server, later.user, later.hostname, later.peer),
-                )
-        txn.put(entry.address, encode(entry), db=self._db["grants"])
+        old = None
+        with contextlib.suppress(ValueError):  # as in _honoured()
+            old = decode(entry.address, record) if record is not None else None
+        if fresh := old is None or old.expires_at <= now:
+            txn.put(entry.address, encode(entry), db=self._db["grants"])
+        elif old is not None:
+            txn.put(entry.address, encode(_merged(old, entry)), db=self._db["grants"])
         return fresh
 
     def _honoured(self, txn: lmdb.Transaction, address: bytes, now_ms: int) -> Standing:
         record = self._record(txn, address)
         if record is None:
             return Standing(0, 0, unsettled=False)
-        kind, stored = expiry(record)
+        try:
+            kind, stored = expiry(record)
+        except ValueError:  # of a newer version, after a downgrade: not honoured, and overwritten by the next login
+            return Standing(0, 0, unsettled=False, readable=False)
         until = min(stored, self.bounds.latest_ms(kind, now_ms))
         if until <= now_ms:
             return Standing(0, 0, unsettled=True)
@@ -329,6 +328,16 @@ class Table:
             if not rows:
                 return
             after = rows[-1][0] + b"\0"
+
+
+def _merged(old: Entry, new: Entry) -> Entry:
+    """One entry of two: the later expiry with what belongs to it, the whole span, all logins."""
+    later = new if new.expires_at >= old.expires_at else old
+    return later._replace(
+        granted_at=min(old.granted_at, new.granted_at),
+        refreshed_at=max(old.refreshed_at, new.refreshed_at),
+        count=old.count + new.count,
+    )
 
 
 def _entry(grant: "Grant") -> Entry:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from syslogauth.children import policy_of, sources_of, table_of
+from syslogauth.assembly import policy_of, sources_of, table_of
 from syslogauth.cli import CommandError
 from syslogauth.cli.match import WHY
 from syslogauth.config import Config, parse
@@ -27,8 +27,8 @@ from syslogauth.core.intake import Intake
 from syslogauth.core.login import Refusal
 from syslogauth.daemon import Daemon, Unavailable
 from syslogauth.exports import hash9
-from syslogauth.maps import map_file
 from syslogauth.publish import read_locked
+from syslogauth.settings import map_file
 from syslogauth.table import Table
 
 UDP_PORT, METRICS_PORT = 5140, 9514
@@ -131,7 +131,7 @@ def _what_became(config: Config, lines: list[bytes]) -> Grid:
     grid = Grid(title="What arrived, and what each line became")
     grid.add_column("outcome", no_wrap=True, min_width=10)
     grid.add_column("address", no_wrap=True, min_width=12)
-    grid.add_column("line", no_wrap=True, overflow="ellipsis", ratio=1)
+    grid.add_column("line", overflow="fold", ratio=1)
     for line in lines:
         verdict = intake.judge(line, "127.0.0.1", time.time())
         address = canonical(verdict.grant.address) if verdict.grant else "-"

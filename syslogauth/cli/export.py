@@ -5,16 +5,17 @@ import os
 import sys
 import time
 
-from syslogauth.children import maps_of
+from syslogauth.assembly import maps_of
 from syslogauth.cli import EX_NO, CommandError
 from syslogauth.cli.site import configuration, open_table
-from syslogauth.exporter import lock
 from syslogauth.exports import hash2, hash9
 from syslogauth.exports.sendmail_hash import HEAD_BYTES, identify
 from syslogauth.logs import configure
-from syslogauth.maps import Map, MapSettings, map_file
+from syslogauth.maps import Map, MapSettings
+from syslogauth.ownership import take_lock
 from syslogauth.publish import read_locked
 from syslogauth.roster import Roster
+from syslogauth.settings import map_file
 from syslogauth.table import Table, TableError
 
 READERS = {"hash9": hash9, "hash2": hash2}
@@ -25,7 +26,7 @@ def main(arguments: argparse.Namespace) -> int:
     config = configuration(arguments.config)
     table = open_table(config, readonly=arguments.check)
     try:
-        held = None if arguments.check else lock(config.state_directory)
+        held = None if arguments.check else take_lock(config.state_directory / "exporter.lock")
         if held is None:
             if not arguments.check:
                 print("the daemon's exporter is at work and writes within a second; checking what it wrote")
@@ -57,7 +58,8 @@ def _check(table: Table, settings: MapSettings) -> int:
             image = read_locked(path)
             kind = identify(image[:HEAD_BYTES])
             if kind not in READERS:
-                raise CommandError(f"{path}: is {kind or 'no map'}, which cannot be read back here; try makemap -u", os.EX_DATAERR)
+                what = f"a {kind} file, which cannot be read back here; try makemap -u" if kind else "no map"
+                raise CommandError(f"{path}: is {what}", os.EX_DATAERR)
             found = READERS[kind].read(image)
             missing = {key for key in wanted if READERS[kind].get(image, key) is None}
         except FileNotFoundError:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from syslogauth.children import policy_of, sources_of
+from syslogauth.assembly import policy_of, sources_of
 from syslogauth.cli import CommandError
 from syslogauth.cli.site import configuration
 from syslogauth.core.address import canonical

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from syslogauth.children import policy_of, sources_of
+from syslogauth.assembly import policy_of, sources_of
 from syslogauth.cli import CommandError
 from syslogauth.cli.match import WHY
 from syslogauth.cli.site import audit, configuration, open_table
@@ -83,6 +83,7 @@ def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally
     def time_of(timestamp: bytes) -> float:
         return min(clock.at(timestamp), now)
 
+    shown = 0
     with progress(path, size) as advance:
         for line, position in lines(log):
             tally.lines += 1
@@ -96,7 +97,9 @@ def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally
                 waiting.append(replace(verdict.grant, peer="replay"))
                 if len(waiting) >= SLICE:
                     _store(waiting, table, tally)
-                    advance(position)
+            if position != shown:
+                shown = position
+                advance(position)
         _store(waiting, table, tally)
 
 

@@ -3,13 +3,14 @@
 import json
 import os
 import pwd
+import sys
 import time
 
+from syslogauth.assembly import table_directory, table_of
 from syslogauth.cli import CommandError
-from syslogauth.cli.owner import act_as_owner
 from syslogauth.config import Config, ConfigError, load
 from syslogauth.core.address import pack
-from syslogauth.record import Bounds
+from syslogauth.ownership import act_as_owner, take_lock
 from syslogauth.table import Table, TableError
 
 
@@ -33,22 +34,34 @@ def open_table(config: Config, *, readonly: bool = False) -> Table:
     directory = config.state_directory
     try:
         act_as_owner(directory)
-        bounds = Bounds(login_seconds=config.policy.grace_seconds, manual_seconds=config.policy.max_manual_seconds)
-        return Table(directory / "table", config.policy.max_addresses, bounds, readonly)
+        return table_of(config, readonly=readonly)
     except FileNotFoundError:
         raise CommandError(f"{directory}: does not exist; start the daemon once, or name another with --config") from None
     except (TableError, OSError) as error:
+        if not table_directory(config).is_dir():
+            raise CommandError(f"{directory}: no table yet; start the daemon once") from None
         raise CommandError(f"{directory}: the table cannot be opened: {error}; run as root or as the directory's owner") from None
+
+
+def warn_without_keeper(config: Config) -> None:
+    """Say so on standard error where no exporter is at work: a change of the table then changes no map."""
+    held = take_lock(config.state_directory / "exporter.lock")
+    if held is not None:
+        os.close(held)
+        print("the daemon does not run: the maps stay as they are until it does, or until: syslogauth export", file=sys.stderr)
 
 
 def audit(config: Config, verb: str, **what: object) -> None:
     """One line in the state directory's audit.log: who, when, what."""
     line = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "who": invoker(), "verb": verb, **what}
-    file = os.open(config.state_directory / "audit.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     try:
-        os.write(file, json.dumps(line).encode() + b"\n")
-    finally:
-        os.close(file)
+        file = os.open(config.state_directory / "audit.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            os.write(file, json.dumps(line).encode() + b"\n")
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise CommandError(f"{verb}: done, but not written to {config.state_directory}/audit.log: {error.strerror}", os.EX_IOERR) from None
 
 
 def invoker() -> str:

@@ -9,11 +9,11 @@ import urllib.request
 from collections import Counter
 from typing import Any
 
-from syslogauth.children import maps_of
+from syslogauth.assembly import maps_of
 from syslogauth.cli import CommandError
 from syslogauth.cli.site import configuration, open_table
 from syslogauth.config import Config
-from syslogauth.maps import map_file
+from syslogauth.settings import map_file
 from syslogauth.table import TableError
 
 FIGURES = ("datagrams_received_total", "outcomes_total", "datagrams_dropped_total", "process_restarts_total", "grants_total")
@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         daemon = _daemon(config)  # first, as the other two may make us a user who cannot import what this needs
         known = {"table": _table(config), "maps": _maps(config), "daemon": daemon}
-    except (TableError, OSError) as error:
+    except (TableError, OSError, ValueError) as error:  # ValueError: a record of another version
         raise CommandError(f"the table cannot be read: {error}") from None
     if arguments.json:
         print(json.dumps(known))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from syslogauth.cli import EX_NO, CommandError
-from syslogauth.cli.site import address_of, audit, configuration, open_table
+from syslogauth.cli.site import address_of, audit, configuration, open_table, warn_without_keeper
 from syslogauth.config import Config
 from syslogauth.core.address import Networks, canonical
 from syslogauth.record import Entry
@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     try:
         return verbs[arguments.verb](arguments, config)
-    except (TableError, OSError) as error:
+    except (TableError, OSError, ValueError) as error:  # ValueError: a record of another version
         if isinstance(error, BrokenPipeError):
             raise
         raise CommandError(f"the table: {error}") from None
@@ -73,9 +73,12 @@ def grant(arguments: argparse.Namespace, config: Config) -> int:
     seconds = config.policy.grace_seconds if arguments.seconds is None else arguments.seconds
     if not 0 < seconds <= most:
         raise CommandError(f"--seconds {seconds:g}: write more than 0 and at most {most:g} (policy.max_manual_seconds)", os.EX_USAGE)
+    if any(c < " " or "\x7f" <= c <= "\x9f" for c in arguments.note):
+        raise CommandError("--note: holds a control character; write plain text", os.EX_USAGE)
     if not open_table(config).grant(address, seconds, arguments.note, time.time()):
         raise CommandError(f"{canonical(address)} is denied; lift that first: syslogauth deny {canonical(address)} --seconds 0", EX_NO)
     audit(config, "grant", address=canonical(address), seconds=seconds, note=arguments.note)
+    warn_without_keeper(config)
     print(f"{canonical(address)} may relay for {seconds:g} s")
     return os.EX_OK
 
@@ -84,6 +87,7 @@ def revoke(arguments: argparse.Namespace, config: Config) -> int:
     address = address_of(arguments.address)
     existed = open_table(config).revoke(address, time.time())
     audit(config, "revoke", address=canonical(address))
+    warn_without_keeper(config)
     print(f"{canonical(address)} {'may no longer relay' if existed else 'had no grant; what is on its way is void'}")
     return os.EX_OK
 
@@ -94,6 +98,7 @@ def deny(arguments: argparse.Namespace, config: Config) -> int:
         raise CommandError(f"--seconds {seconds:g}: write 0 to lift the denial, or more", os.EX_USAGE)
     open_table(config).deny(address, None if seconds is None else now + seconds, now)
     audit(config, "deny", address=canonical(address), seconds=seconds)
+    warn_without_keeper(config)
     lifted = seconds == 0
     print(
         f"{canonical(address)} is {'no longer denied' if lifted else 'denied'}{'' if seconds is None or lifted else f' for {seconds:g} s'}"
@@ -106,6 +111,7 @@ def flush(arguments: argparse.Namespace, config: Config) -> int:
         raise CommandError("flush removes every grant: every customer must log in again; say it with --yes", os.EX_USAGE)
     removed = open_table(config).flush(time.time())
     audit(config, "flush", removed=removed)
+    warn_without_keeper(config)
     print(f"{removed} grants removed; denials stay")
     return os.EX_OK
 

@@ -10,7 +10,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 
 from syslogauth import where
 from syslogauth.cli import EX_NO, CommandError
-from syslogauth.cli.owner import act_as_owner
+from syslogauth.ownership import act_as_owner
 from syslogauth.table import Table, TableError
 
 

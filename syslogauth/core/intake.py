@@ -6,13 +6,14 @@ The gate is one compiled pattern. It matches what is certainly noise: a listed <
 server follows. It is a pure saving: what it lets through is read again, strictly, from the first byte.
 
 `last message repeated N times` names no message. It renews the grant that the datagram directly before it made, from the same peer
-and hostname, or that the summary before it renewed, within REPEAT_SECONDS; otherwise it is only counted. Only logins whose line can
-repeat are remembered: one with a session id (Dovecot since 2.2) never does.
+and hostname, or that the summary before it renewed, within REPEAT_SECONDS; otherwise it is only counted. When in that time the repeated
+logins were is unknown: the renewed grant counts as granted when the line itself came, so that a revocation since then voids it. Only
+logins whose line can repeat are remembered: one with a session id (Dovecot since 2.2) never does.
 """
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, pack
@@ -20,8 +21,9 @@ from syslogauth.core.login import GRANT, OUTCOMES, Grant, Login, Refusal
 from syslogauth.core.message import APP_NAME, FACILITIES, MAX_DATAGRAM_BYTES, Message, parse
 from syslogauth.core.policy import Policy
 
-REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line (facts of syslogd's MAXREPEAT table)
+REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line: repeatinterval[] = {30, 120, 600}
 REMEMBERED_PEERS = 65536  # addresses whose verdict is kept; forged ones must not fill the memory
+SWEEP_SECONDS = 60.0
 REMEMBERED_HOSTNAMES = 1024  # of one peer, whose last login may be repeated
 SYSLOG_PORT = 514
 
@@ -56,6 +58,15 @@ class Verdict:
     message: Message | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """A login whose line may be summed up: when it came, and when it or a summary of it came last."""
+
+    login: Login
+    login_at: float
+    last_at: float
+
+
 @dataclass(slots=True)
 class Tally:
     """Plain counters of the hot path, read by whoever publishes them."""
@@ -66,6 +77,7 @@ class Tally:
     logins: dict[tuple[str, str], int] = field(default_factory=dict)
     last_message: dict[str, float] = field(default_factory=dict)
     last_login: dict[str, float] = field(default_factory=dict)
+    last_unlisted: str = ""  # the sender that was refused last, for the log: the likeliest mistake of a set-up
 
 
 class Intake:
@@ -78,7 +90,8 @@ class Intake:
             packed for text in sources.peers.texts if (packed := pack(text.removesuffix("/32").removesuffix("/128"))) is not None
         }
         self._noise = noise_pattern(sources.facilities).match
-        self._repeatable: dict[str, dict[bytes, tuple[Login, float]]] = {}
+        self._repeatable: dict[str, dict[bytes, Repeatable]] = {}
+        self._next_sweep = 0.0
 
     def feed(self, batch: Iterable[tuple[bytes, Source]], now: float) -> list[Grant]:
         """The grants that a batch gives, in the order of arrival. Counts one outcome for each datagram. `now`: Unix seconds."""
@@ -94,6 +107,7 @@ class Intake:
             peer = peers[host] if host in peers else self._admit(host)
             if peer is None:
                 outcomes[Refusal.UNLISTED_PEER] += 1
+                tally.last_unlisted = host
                 continue
             if peer is not last_peer:
                 last_peer = peer
@@ -101,7 +115,7 @@ class Intake:
             if noise(datagram) and len(datagram) <= MAX_DATAGRAM_BYTES and (any_port or source[1] == SYSLOG_PORT):
                 noises += 1
                 if host in repeatable:
-                    self._forget_stale(host, datagram, now)
+                    self._forget(host, parse(datagram))
             elif not any_port and source[1] != SYSLOG_PORT:
                 outcomes[Refusal.SOURCE_PORT] += 1
             else:
@@ -111,6 +125,8 @@ class Intake:
                     self._count(verdict.login, peer, now)
                 if verdict.grant:
                     grants.append(verdict.grant)
+        if now >= self._next_sweep:
+            self._sweep(now)
         tally.received += received
         tally.received_bytes += received_bytes
         outcomes[Refusal.NOT_LOGIN] += noises
@@ -162,9 +178,7 @@ class Intake:
             return Verdict(login, message=message)
         verdict = self._decide(login, message, peer, now)
         if verdict.grant and not login.session:
-            remembered = self._repeatable.setdefault(host, {})
-            if len(remembered) < REMEMBERED_HOSTNAMES:
-                remembered[message.hostname] = (login, now)
+            self._remember(host, message.hostname, Repeatable(login, now, now))
         return verdict
 
     def _decide(self, login: Login, message: Message, peer: Peer, now: float) -> Verdict:
@@ -175,12 +189,20 @@ class Intake:
         return Verdict(GRANT, login, decision, message)
 
     def _repeat(self, message: Message, peer: Peer, host: str, now: float) -> Verdict:
-        login, since = self._repeatable.get(host, {}).get(message.hostname, (None, 0.0))
-        if login is None or not 0 <= now - since <= REPEAT_SECONDS:
+        known = self._repeatable.get(host, {}).get(message.hostname)
+        if known is None or not 0 <= now - known.last_at <= REPEAT_SECONDS:
             self._forget(host, message)
             return Verdict(Refusal.REPEATED, message=message)
-        self._repeatable[host][message.hostname] = (login, now)
-        return self._decide(login, message, peer, now)
+        self._repeatable[host][message.hostname] = replace(known, last_at=now)
+        verdict = self._decide(known.login, message, peer, now)
+        return replace(verdict, grant=replace(verdict.grant, granted_at=known.login_at)) if verdict.grant else verdict
+
+    def _remember(self, host: str, hostname: bytes, known: Repeatable) -> None:
+        if host not in self._repeatable and len(self._repeatable) >= REMEMBERED_PEERS:
+            return
+        remembered = self._repeatable.setdefault(host, {})
+        if len(remembered) < REMEMBERED_HOSTNAMES:
+            remembered[hostname] = known
 
     def _forget(self, host: str, message: Message | Refusal) -> None:
         """Another message of the same peer and hostname came between: a summary after it speaks of that one."""
@@ -193,12 +215,14 @@ class Intake:
         if not remembered:
             del self._repeatable[host]
 
-    def _forget_stale(self, host: str, datagram: bytes, now: float) -> None:
-        """Noise from a peer of whom something is remembered: forget what is too old anyway, and read the hostname only for the rest."""
-        remembered = self._repeatable[host]
-        for hostname in [name for name, (_, since) in remembered.items() if now - since > REPEAT_SECONDS]:
-            del remembered[hostname]
-        self._forget(host, parse(datagram))
+    def _sweep(self, now: float) -> None:
+        """Forget what no summary can renew any more, once in a while: each of them costs the reading of noise from its peer."""
+        self._next_sweep = now + SWEEP_SECONDS
+        for host, remembered in list(self._repeatable.items()):
+            for hostname in [name for name, known in remembered.items() if now - known.last_at > REPEAT_SECONDS]:
+                del remembered[hostname]
+            if not remembered:
+                del self._repeatable[host]
 
     def _count(self, login: Login, peer: Peer, now: float) -> None:
         key = (login.server, login.service)

@@ -78,6 +78,7 @@ PRIORITY = re.compile(rb"<(0|[1-9]\d{0,2})>")
 WITHOUT_PRIORITY = re.compile(SVLOGD)
 TAG_IN_TEXT = re.compile(rb"(?P<app>[\w./+-]{1,64})\[(?P<pid>\d{1,10})\]: (?P<text>.*)", re.DOTALL)
 CONTROL = bytes((*range(9), *range(10, 32), 127))  # all but the tab
+SUMMARY = re.compile(rb"last message repeated (?P<repeats>\d{1,9}) times?")
 REPEATED_TEXT = re.compile(rb"message repeated \d{1,9} times: \[ (?P<text>.*)\]", re.DOTALL)
 SUPPRESSED_TEXT = re.compile(
     rb"Last message '.{0,64}' repeated (?P<repeats>\d{1,9}) times, suppressed by syslog-ng on [\w.-]{1,255}", re.DOTALL
@@ -127,9 +128,6 @@ def _message(priority: int | None, header: re.Match[bytes]) -> Message | Refusal
         text = wrapped["text"]
     repeats = int(found["repeats"]) if (found := SUPPRESSED_TEXT.fullmatch(text)) else 0
     return Message(priority, part["stamp"] or part["stamp5"], hostname, app_name, procid, text, repeats)
-
-
-SUMMARY = re.compile(rb"last message repeated (?P<repeats>\d{1,9}) times?")
 
 
 def _value(field: bytes) -> bytes:

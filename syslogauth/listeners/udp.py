@@ -9,7 +9,6 @@ read stays in the kernel's buffer, which is bounded and whose losses are counted
 
 import asyncio
 import ctypes
-import ctypes.util
 import selectors
 import socket
 import struct
@@ -134,7 +133,7 @@ def full_socket_drops(udpstat: bytes) -> int:
 
 
 def _sysctl(name: bytes) -> bytes:
-    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+    libc = ctypes.CDLL(None, use_errno=True)  # what is loaded already; find_library() would start ldconfig at each scrape
     buffer, size = ctypes.create_string_buffer(1024), ctypes.c_size_t(1024)
     if libc.sysctlbyname(name, buffer, ctypes.byref(size), None, ctypes.c_size_t(0)) != 0:
         raise OSError(ctypes.get_errno(), f"sysctl {name.decode()}")

@@ -139,7 +139,8 @@ def test_every_command_takes_the_configuration_and_ends_with_78_on_a_bad_one(bar
 def test_check_config_tells_what_a_right_file_means(bare: Site) -> None:
     done = bare.ask("check-config")
     assert (0, "") == (done.returncode, done.stderr)
-    assert "the configuration is right\n" in done.stdout
+    assert f"{bare.config} is right\n" in done.stdout
+    assert f"to do         install -d -o syslogauth -g 0 -m 0750 {bare.state}\n" in done.stdout
     assert f"Kpopauth hash -a<OK> {bare.directory}/popauth\n" in done.stdout
     assert not bare.state.exists()
 
@@ -347,6 +348,17 @@ def test_a_note_in_bytes_of_another_encoding_is_taken(site: Site) -> None:
     assert "B?ro" in site.ask("list").stdout
 
 
+def test_a_note_with_a_control_character_is_refused(site: Site) -> None:
+    done = site.ask("grant", A, "--note", "a\nb\x1b[31m")
+    assert (64, "syslogauth: --note: holds a control character; write plain text\n") == (done.returncode, done.stderr)
+
+
+def test_a_change_without_a_daemon_says_that_the_maps_stay(site: Site) -> None:
+    for words in (("grant", A), ("deny", A), ("revoke", A), ("flush", "--yes")):
+        expected = "the daemon does not run: the maps stay as they are until it does, or until: syslogauth export\n"
+        assert expected == site.ask(*words).stderr
+
+
 def test_changes_need_a_state_directory(bare: Site) -> None:
     for words in (("grant", A), ("revoke", A), ("deny", A), ("flush", "--yes"), ("list",), ("stats",), ("export",)):
         done = bare.ask(*words)
@@ -391,7 +403,7 @@ def test_export_leaves_a_file_of_another_kind_alone_and_says_73(site: Site) -> N
     site.map.write_bytes(b"somebody's work " * 1000)
     done = site.ask("export")
     assert 73 == done.returncode
-    assert "move it away" in done.stderr.splitlines()[-1]
+    assert "set the `format` that sendmail reads, or empty it" in done.stderr.splitlines()[-1]
     assert b"somebody's work " * 1000 == site.map.read_bytes()
 
 

@@ -87,7 +87,7 @@ def test_heartbeats_that_nobody_takes_are_dropped_and_what_is_not_is_whole(pair:
     received = []
     while messages := parent.receive():
         received += messages
-        child.send({})
+        child.flush()
     numbers = [message["number"] for message in received]
     assert numbers == sorted(numbers)
     assert 0 < len(numbers) < 2000
@@ -103,7 +103,7 @@ def test_a_stop_is_queued_behind_what_the_other_side_has_not_taken(pair: Pair) -
     received = []
     while messages := parent.receive():
         received += messages
-        child.send({})
+        child.flush()
     assert {"stop": "keep"} in received
 
 

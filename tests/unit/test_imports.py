@@ -17,11 +17,11 @@ LAYERS = (
     ("cli",),
     ("daemon",),
     ("children",),
-    ("receiver", "exporter", "child", "endpoint"),
+    ("assembly", "receiver", "exporter", "child", "endpoint"),
     ("control", "maps", "roster", "listeners"),
     ("table", "publish", "config", "metrics", "logs"),
     ("changelog", "settings", "exports"),
-    ("record", "where"),
+    ("record", "where", "ownership"),
     ("core",),
     ("__init__",),
 )
@@ -114,7 +114,7 @@ def test_a_library_that_acts_has_one_home(library: str) -> None:
 
 def test_only_the_top_sees_the_whole_configuration() -> None:
     found = {name.partition(".")[0] for name in MODULES if "config" in ours(name)}
-    assert found == {"daemon", "children", "cli"}
+    assert found == {"daemon", "children", "assembly", "cli"}
 
 
 def test_the_layers_name_only_what_there_is() -> None:

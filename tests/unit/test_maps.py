@@ -7,7 +7,8 @@ import structlog
 
 from syslogauth.exports import hash2, hash9
 from syslogauth.exports.sendmail_hash import identify
-from syslogauth.maps import CHECK_SECONDS, RETRY_SECONDS, TOUCH_SECONDS, Map, MapSettings, map_file
+from syslogauth.maps import CHECK_SECONDS, RETRY_SECONDS, TOUCH_SECONDS, Map, MapSettings
+from syslogauth.settings import map_file
 from tests.needs import need
 
 A, B, C = bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2)), bytes.fromhex("20010db8000000000000000000000025")

@@ -254,7 +254,7 @@ def map_of_another_kind(path: Path) -> None:
         (hard_link, "has 2 hard links; remove the others"),
         (fifo, "is not a regular file; move it away"),
         (directory, "is not a regular file; move it away"),
-        (text, "is no map at all, and a hash9 map was to be written there; move it away, or set the `format`"),
+        (text, "is no map at all, and a hash9 map was to be written there; set the `format` that sendmail reads, or empty it"),
         (map_of_another_kind, "is a hash2 file, and a hash9 map was to be written there"),
     ],
 )

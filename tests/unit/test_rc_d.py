@@ -374,6 +374,6 @@ def test_the_shipped_configuration_has_every_setting_at_its_default() -> None:
             defaults["path"] = export["path"]
         assert defaults == (export if name == "export" else shipped[name])
     assert "/var/db/syslogauth" == shipped["state_directory"]
-    assert '"/var/lib/syslogauth" on Linux' in text
+    assert 'On Linux: "/var/lib/syslogauth"' in text
     assert Path(export["path"]) == parse(f'state_directory = "{shipped["state_directory"]}"').export[0].path
     parse(text)

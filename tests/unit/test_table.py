@@ -311,6 +311,9 @@ def test_a_record_of_another_version_or_kind_is_refused_wherever_it_is_read(tabl
         with pytest.raises(ValueError, match=f"{damage} 9"):
             read()
     assert 1 == again.sizes()["entries"]
+    assert [Standing(0, 0, unsettled=False, readable=False)] == again.honoured([A], NOW)  # who asks for many: it may not relay
+    assert Committed(new=1) == again.commit([login(A)], NOW)  # and the next login of the address writes it anew
+    assert NOW + GRACE == again.live(A, NOW)
     again.close()
 
 

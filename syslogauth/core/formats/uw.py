@@ -18,13 +18,14 @@ USER = rb"[^\x00-\x20\x7f]{1,80}"
 (LINE,) = compiled(
     rb"(?:Admin )?(?:Login|Authenticated|Auth|APOP) user=(?P<user>"
     + USER
-    + rb") host=(?:"
+    + rb") host=(?P<host>(?:"
     + PTR_NAME
     + rb" )?\[(?P<address>"
     + ADDRESS
-    + rb")\]"
+    + rb")\])"
     rb"(?: mech=[A-Z0-9-]{1,20}| nmsgs=\d{1,10}/\d{1,10}| no mailbox)?",
 )
+HOST_CUT_BYTES = 80  # of exactly that length, the field may be `NAME [9.9.9.9] [address]` cut after a bracket of the name's owner
 SERVICES = {b"imapd": "imap", b"imaps": "imap", b"ipop3d": "pop3", b"ipop3s": "pop3"}
 
 
@@ -34,7 +35,7 @@ def recognise(message: Message) -> Login | Refusal:
         return Refusal.NOT_LOGIN
     if line["user"].lower() == b"anonymous":
         return Refusal.ANONYMOUS
-    if b"host=" in line["user"]:
+    if b"host=" in line["user"] or len(line["host"]) == HOST_CUT_BYTES:
         return Refusal.AMBIGUOUS
     address = client_address(line["address"])
     return Login("uw", SERVICES[message.app_name], printable(line["user"]), address) if address else Refusal.BAD_ADDRESS
@@ -80,6 +81,7 @@ FORMAT = Format(
         ("ipop3d", "Login user=bob host=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example-long.net [2 nmsgs=0/0"),
         ("imapd", "Logout user=a\nimapd[1]: Login user=b host=x [9.9.9.9] host=[192.0.2.25]"),
         ("imapd", "Login user=bob host=[192.0.2.256]"),
+        ("imapd", f"Login user=bob host={'b' * 70} [9.9.9.9]"),
     ),
     sources=("imap-2007f src/imapd/imapd.c, src/ipopd/ipop3d.c, src/osdep/unix/env_unix.c (built and run); 2000 to 2004 the same words",),
 )
