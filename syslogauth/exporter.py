@@ -30,9 +30,11 @@ def emptied(maps: Sequence[Map], monotonic: float) -> bool:
 
 
 def last_word(map_: Map, addresses: set[bytes], deadline: float) -> bool:
-    """Publish these, trying until the deadline. True where the map says so now."""
+    """Publish these, trying until the deadline. True where the map says so now, or where there is no map of ours any more."""
     map_.stale = True
     while not map_.keep(addresses, time.monotonic()):
+        if map_.foreign:
+            return True
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_SECONDS)

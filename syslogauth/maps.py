@@ -16,7 +16,7 @@ import structlog
 from syslogauth.exports import EXPORTS, hash2, hash9
 from syslogauth.exports.sendmail_hash import HEAD_BYTES, detect, identify, map_keys
 from syslogauth.metrics import Histogram, Labels, Samples, histogram
-from syslogauth.publish import Published, Publisher
+from syslogauth.publish import ForeignFileError, Published, Publisher
 from syslogauth.settings import map_file
 
 CHECK_SECONDS = 5.0
@@ -54,6 +54,7 @@ class Map:
     reason: str = "not published yet"
     last_success: float = 0.0
     stale: bool = True
+    foreign: bool = False  # somebody else's file is in its place: there is nothing to empty
     _image: bytes = b""
     _next: float = 0.0  # not before
     _check: float = 0.0
@@ -106,7 +107,7 @@ class Map:
             self.duration_seconds.observe(seconds)
             self.lock_seconds.observe(published.lock_seconds)
             self._next = now + self.settings.min_interval_seconds
-        self.stale, self._failures, self.reason, self.entries = False, 0, "", entries
+        self.stale, self.foreign, self._failures, self.reason, self.entries = False, False, 0, "", entries
         self.last_success = time.time()
         self._check = now + CHECK_SECONDS
 
@@ -114,7 +115,7 @@ class Map:
         if str(error) != self.reason:
             self.log.error("export failed; the map stays as it was", export=self.name, error=str(error))
         self.results["failed"] += 1
-        self.reason, self.stale = str(error), True
+        self.reason, self.stale, self.foreign = str(error), True, isinstance(error, ForeignFileError)
         self._next = now + RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
         self._failures += 1
 

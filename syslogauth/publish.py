@@ -42,6 +42,10 @@ class MapRefusedError(OSError):
     """The file at the map's path is not one that may be overwritten. The text says why and how to mend it."""
 
 
+class ForeignFileError(MapRefusedError):
+    """The file is of another kind: nothing of ours is in it, and sendmail cannot read it as the map that was to be there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What one publication did. `lock_seconds`: how long readers may have had to wait. `whole`: not just the changed pages."""
@@ -246,7 +250,7 @@ def _check_kind(path: Path, file: int, kind: str) -> None:
     if found == kind or not any(head):  # zeros: torn while it was made, before its metadata were written
         return
     is_what = f"a {found} file" if found else "no map at all"
-    raise MapRefusedError(
+    raise ForeignFileError(
         f"{path} is {is_what}, and a {kind} map was to be written there; set the `format` that sendmail reads, or empty it (: > {path})"
     )
 
