@@ -16,7 +16,10 @@ know is a ValueError, wherever it is read.
 """
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from syslogauth.core.login import Grant
 
 LOGIN, MANUAL, HELD = 0, 1, 2
 KINDS = ("login", "manual", "held")
@@ -60,6 +63,21 @@ class Entry(NamedTuple):
     user: str
     hostname: str
     peer: str
+
+    @classmethod
+    def of(cls, grant: "Grant") -> "Entry":
+        """The entry of a login's grant."""
+        where = (grant.service, grant.server, grant.user, grant.hostname, grant.peer)
+        return cls(grant.address, "login", grant.expires_at, grant.granted_at, grant.granted_at, grant.count, *where)
+
+    def merged(self, new: "Entry") -> "Entry":
+        """One entry of two: the later expiry with what belongs to it, the whole span, all logins."""
+        later = new if new.expires_at >= self.expires_at else self
+        return later._replace(
+            granted_at=min(self.granted_at, new.granted_at),
+            refreshed_at=max(self.refreshed_at, new.refreshed_at),
+            count=self.count + new.count,
+        )
 
 
 def encode(entry: Entry) -> bytes:

@@ -130,7 +130,7 @@ class Table:
                     became = "full"
                 else:
                     room -= record is None
-                    became = "new" if self._put(txn, _entry(grant), record, now) else "refreshed"
+                    became = "new" if self._put(txn, Entry.of(grant), record, now) else "refreshed"
                     if became == "new":
                         entered.append(grant.address)
                 counts[became] += 1
@@ -285,7 +285,7 @@ class Table:
         if fresh := old is None or old.expires_at <= now:
             txn.put(entry.address, encode(entry), db=self._db["grants"])
         elif old is not None:
-            txn.put(entry.address, encode(_merged(old, entry)), db=self._db["grants"])
+            txn.put(entry.address, encode(old.merged(entry)), db=self._db["grants"])
         return fresh
 
     def _honoured(self, txn: lmdb.Transaction, address: bytes, now_ms: int) -> Standing:
@@ -328,25 +328,3 @@ class Table:
             if not rows:
                 return
             after = rows[-1][0] + b"\0"
-
-
-def _merged(old: Entry, new: Entry) -> Entry:
-    """One entry of two: the later expiry with what belongs to it, the whole span, all logins."""
-    later = new if new.expires_at >= old.expires_at else old
-    return later._replace(
-        granted_at=min(old.granted_at, new.granted_at),
-        refreshed_at=max(old.refreshed_at, new.refreshed_at),
-        count=old.count + new.count,
-    )
-
-
-def _entry(grant: "Grant") -> Entry:
-    return Entry(
-        grant.address,
-        "login",
-        grant.expires_at,
-        grant.granted_at,
-        grant.granted_at,
-        grant.count,
-        *(grant.service, grant.server, grant.user, grant.hostname, grant.peer),
-    )

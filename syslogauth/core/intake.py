@@ -236,7 +236,7 @@ def noise_pattern(facilities: Iterable[str]) -> re.Pattern[bytes]:
     priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
     begins = b"|".join((*(form.begins for form in formats.FORMATS), rb"message repeated ", rb"Last message '", rb"\[ID "))
     return re.compile(
-        rb"<(?:" + priorities + rb")>(?!" + _leads_to(formats.APP_NAMES, rb"(?:\[[^\]]++\])?+[: ]?+ ?+(?:" + begins + rb")") + rb")"
+        rb"<(?:" + priorities + rb")>(?!" + _leads_to(formats.APP_NAMES, rb"(?>(?:\[[^\]]++\])?)[: ]?+ ?+(?:" + begins + rb")") + rb")"
     )
 
 
@@ -245,20 +245,23 @@ def _leads_to(app_names: Iterable[bytes], after: bytes) -> bytes:
 
     The header is described as parse() reads it, only more loosely (a word is anything without a blank, and may be the host or not; of
     RFC 5424 no more than the app_name is read), so that whatever parse() and a format take is found here too. A stamp is taken
-    possessively: what begins like one leads to a known tag in no other way.
+    possessively: what begins like one leads to a known tag in no other way. Atomic groups, never `(?:...)?+`: possessive groups match
+    wrongly in Python before 3.11.5, Debian 12's among them (CPython gh-106052).
     """
     known = b"|".join(sorted(re.escape(name) for name in app_names))
     tag = rb"(?:(?:" + known + rb")" + after + rb"|syslogd[\[: ]|last message )"
     word = rb"[^ ]++ "
     clock = rb"\d\d:\d\d:\d\d[^ ]*+ "
-    stamp = rb"(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?+|\d{4}-\d\d-\d\d[T ])" + clock + rb")?+"
-    relay = rb"(?:<[^ ]*+ )?+(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?+"
-    rfc5424 = rb"1 (?:\d{4}-\d\d-\d\d )?+" + word * 2 + rb"(?:" + known + rb"|syslogd|-) "  # the stamp may hold a blank; nil is an app_name
+    stamp = rb"(?>(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?|\d{4}-\d\d-\d\d[T ])" + clock + rb")?)"
+    relay = rb"(?>(?:<[^ ]*+ )?(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?)"
+    rfc5424 = (
+        rb"1 (?>(?:\d{4}-\d\d-\d\d )?)" + word * 2 + rb"(?:" + known + rb"|syslogd|-) "
+    )  # the stamp may hold a blank; nil is an app_name
     return stamp + relay + rb"(?:" + word + rb")??(?:" + tag + rb"|" + rfc5424 + rb")"
 
 
 # The same for a line of a file, which may begin with svlogd's stamp, and end in any facility, and be of a server's own log
 LINE_NOISE = re.compile(
-    rb"(?:<\d{1,3}>)?+(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\S{8,20} )?+(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?+"
+    rb"(?>(?:<\d{1,3}>)?(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\S{8,20} )?(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?)"
     rb"(?!" + _leads_to(formats.APP_NAMES | formats.FILE_APP_NAMES, rb"[\[: ]") + rb")"
 )

@@ -72,7 +72,8 @@ RFC3164 = (
     rb"|(?!" + IPV6_HOST + rb")(?P<app>[\w./+-]{1,64})(?:\[(?P<pid>\d{1,10})\](?::| )|:) ?"
     rb"(?:\[ID \d{1,10} [a-z0-9]{1,9}\.[a-z]{1,9}\] ?)?(?P<text>.*))"
 )
-STAMPS = rb"(?:(?P<stamp>" + BSD_STAMP + rb"|" + ISO_STAMP + rb"),? )?+"
+# An atomic group, for a possessive one matches wrongly in Python before 3.11.5 (CPython gh-106052)
+STAMPS = rb"(?>(?:(?P<stamp>" + BSD_STAMP + rb"|" + ISO_STAMP + rb"),? )?)"
 HEADER = re.compile(STAMPS + rb"(?:(?:" + HOST + rb" )?" + RFC5424 + rb"|" + RFC3164 + rb")", re.DOTALL)
 PRIORITY = re.compile(rb"<(0|[1-9]\d{0,2})>")
 WITHOUT_PRIORITY = re.compile(SVLOGD)

@@ -1,11 +1,13 @@
 """The running daemon on loopback: what an administrator may do to it, and what becomes of the logins, the table and the map."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from tests import live_map
 from tests.appliance import Appliance, clean_environment, configuration, free_port
 from tests.deadline import wait_until
 from tests.needs import need
-from tests.processes import alive, children, command_line
+from tests.processes import PROC, alive, children, command_line
 
 LOGIN = "<22>Nov 22 10:09:49 mail1 dovecot: {service}-login: Login: user=<{user}>, method=PLAIN, rip={address}, lip=192.0.2.1, mpid=80"
 A, B, C, D = "198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::25"
@@ -310,6 +312,33 @@ def test_the_death_of_the_exporter_does_not_hurt_the_receiver(site: Site) -> Non
     wait_until(lambda: site.figures()["process_restarts_total exporter"] == 1, "the restart to be counted")
 
 
+@pytest.mark.parametrize("spare", [0, 2])
+def test_a_parent_that_can_start_no_process_tries_until_it_can(tmp_path: Path, spare: int) -> None:
+    """It has so many descriptors left: none for the control socket, or none for what a start takes besides."""
+    site = Site(tmp_path, grace_seconds=4)
+    site.start()
+    parent = site.appliance.parent()
+    try:
+        log_in(site.udp, A)
+        site.holds(A)
+        receiver, exporter = site.child("receiver"), site.child("exporter")
+        limits = resource.prlimit(parent, resource.RLIMIT_NOFILE)
+        used = {int(file.name) for file in (PROC / str(parent) / "fd").iterdir()}
+        unused = (number for number in count() if number not in used)
+        resource.prlimit(parent, resource.RLIMIT_NOFILE, (next(islice(unused, spare, None)), limits[1]))
+        os.kill(exporter, signal.SIGKILL)
+        wait_until(lambda: "cannot be started" in site.appliance.said(), "the failure to be logged")
+        assert frozenset((A,)) == site.keys()
+        resource.prlimit(parent, resource.RLIMIT_NOFILE, limits)
+        site.holds()
+        assert site.child("exporter") not in (0, exporter)
+        assert receiver == site.child("receiver")
+        wait_until(site.appliance.ready, "the daemon to be ready again")
+        assert 1 <= site.figures()["process_restarts_total exporter"]
+    finally:
+        site.appliance.stop()
+
+
 def test_a_receiver_that_hangs_is_unhealthy_and_its_death_stops_no_expiry_and_loses_no_datagram(tmp_path: Path) -> None:
     site = Site(tmp_path, grace_seconds=4)
     site.start()
@@ -376,6 +405,16 @@ def test_sockets_of_a_service_manager_are_used(site: Site) -> None:
     site.reload(site.text.replace("[policy]", '[policy]\nservices = ["imap"]'))
     log_in(udp, C)
     site.holds(A, B, C)
+
+
+def test_a_configuration_of_hundreds_of_kilobytes_reaches_the_children(site: Site) -> None:
+    """More than the kernel takes from the parent at once."""
+    site.configure(site.text + "# somebody's notes on every customer\n" * 8500)
+    assert 300_000 < (site.directory / "syslogauth.toml").stat().st_size
+    site.start()
+    log_in(site.udp, A)
+    site.holds(A)
+    assert (0, 0) == tuple(site.figures()[f"process_restarts_total {role}"] for role in ("receiver", "exporter"))
 
 
 def test_ipv6_is_listened_on_and_its_peers_are_known(site: Site) -> None:

@@ -55,6 +55,29 @@ def test_a_stop_that_came_with_the_first_line_is_not_lost(pair: Pair) -> None:
     assert [] == child.wait(0)
 
 
+def test_a_first_line_that_comes_in_pieces_is_waited_for(pair: Pair) -> None:
+    parent, child = pair
+    line = json.dumps({"config": "x" * 1000}).encode() + b"\n"
+    parent.sock.send(line[:300])
+    speakers = [threading.Timer(0.05 * n, parent.sock.send, [line[300 * n : 300 * (n + 1)]]) for n in (1, 2, 3)]
+    for speaker in speakers:
+        speaker.start()
+    assert {"config": "x" * 1000} == child.first(5)
+    for speaker in speakers:
+        speaker.join()
+
+
+@pytest.mark.parametrize("then", ["dies", "is silent"])
+def test_a_first_line_that_is_never_whole_is_none(pair: Pair, then: str) -> None:
+    parent, child = pair
+    parent.sock.send(b'{"config": ')
+    if then == "dies":
+        parent.sock.close()
+    began = time.monotonic()
+    assert child.first(0.2 if then == "is silent" else 5) is None
+    assert time.monotonic() - began < 2
+
+
 @pytest.mark.parametrize("dies", [True, False])
 def test_without_a_first_line_there_is_none(pair: Pair, dies: bool) -> None:
     parent, child = pair
@@ -105,6 +128,28 @@ def test_a_stop_is_queued_behind_what_the_other_side_has_not_taken(pair: Pair) -
         received += messages
         child.flush()
     assert {"stop": "keep"} in received
+
+
+def test_a_line_longer_than_the_socket_holds_goes_out_bit_by_bit(pair: Pair) -> None:
+    parent, child = pair
+    first = {"config": "# a comment\n" * 100_000}
+    assert not parent.send(first)
+    assert not parent.send({"stop": "empty"})
+    received, flushes = [], 0
+    while not (parent.flush() and len(received) == 2):
+        received += child.receive() or []
+        flushes += 1
+        assert flushes < 10_000
+    assert [first, {"stop": "empty"}] == received
+    assert parent.flush()
+    assert parent.send({"stop": "keep"})
+
+
+def test_what_is_left_for_the_dead_is_given_up(pair: Pair) -> None:
+    parent, child = pair
+    assert not parent.send({"config": "x" * (1 << 20)})
+    child.sock.close()
+    assert parent.flush()
 
 
 def test_a_side_that_never_ends_its_line_is_given_up(pair: Pair) -> None:

@@ -1,4 +1,5 @@
 import http.client
+import select
 import socket
 import struct
 import threading
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from syslogauth.endpoint import serve
+from syslogauth.endpoint import REQUESTS_AT_ONCE, serve
 from tests.deadline import wait_until
 
 
@@ -82,6 +83,26 @@ def test_a_client_that_goes_away_is_no_news(endpoint: Endpoint, capfd: pytest.Ca
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the close is a reset
     wait_until(lambda: requests() == 0, "the request to be given up")
     assert ("", "") == capfd.readouterr()
+
+
+def hung_up(client: socket.socket) -> bool:
+    """Whether the other side has closed the connection."""
+    readable, _, _ = select.select([client], [], [], 0)
+    return bool(readable) and client.recv(1) == b""
+
+
+def test_idle_connections_have_so_many_places_and_no_more(endpoint: Endpoint) -> None:
+    wait_until(lambda: requests() == 0, "earlier requests to end")
+    idle = [socket.create_connection((endpoint.host, endpoint.port), 5) for _ in range(40)]
+    try:
+        wait_until(lambda: sum(map(hung_up, idle)) == 40 - REQUESTS_AT_ONCE, "those beyond the places to be closed", 5)
+        assert [False] * REQUESTS_AT_ONCE == [hung_up(client) for client in idle[:REQUESTS_AT_ONCE]]
+        assert REQUESTS_AT_ONCE == requests()
+    finally:
+        for client in idle:
+            client.close()
+    wait_until(lambda: requests() == 0, "the idle ones to be given up", 5)
+    assert 200 == endpoint.ask("/metrics")[0]
 
 
 def test_after_the_stop_nobody_answers() -> None:

@@ -198,6 +198,23 @@ def test_what_is_no_plain_login_has_its_reason(app_name: str, text: str, expecte
 
 
 @pytest.mark.parametrize(
+    ("name_bytes", "cut"),
+    [
+        row("79 bytes: whole", 79, False),
+        row("80 bytes: perhaps cut behind a bracket of the name's owner", 80, True),
+        row("81 bytes: of a build that does not cut", 81, False),
+    ],
+)
+def test_a_host_field_of_uw_that_may_have_been_cut_is_refused(name_bytes: int, cut: bool) -> None:
+    host = f"{'b' * (name_bytes - len(' [192.0.2.25]'))} [192.0.2.25]"
+    assert name_bytes == len(host)
+    for verb, tail in (("Login", ""), ("Authenticated", " mech=PLAIN")):
+        found = formats.recognise(sent("imapd", f"{verb} user=bob host={host}{tail}"))
+        assert cut == (found is Refusal.AMBIGUOUS)
+        assert cut or (isinstance(found, Login) and canonical(found.address) == CLIENT)
+
+
+@pytest.mark.parametrize(
     ("app_name", "text"),
     [
         row("1.x", "dovecot", f"2008-10-02 23:34:07 Info: pop3-login: Login: user=<bob>, {TAIL}"),

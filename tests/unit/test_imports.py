@@ -1,6 +1,7 @@
 """Imports point one way: what decides knows nothing of what acts, and only the top knows every part."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,3 +122,11 @@ def test_the_layers_name_only_what_there_is() -> None:
     known = {name.partition(".")[0] or "__init__" for name in MODULES}
     assert {part for layer in LAYERS for part in layer} <= known
     assert {part for layer in CORE_LAYERS for part in layer} == {name.split(".")[1] for name in MODULES if name.startswith("core.")}
+
+
+@pytest.mark.parametrize("module", sorted(module for module in MODULES if module.startswith("core.")))
+def test_no_group_is_possessive(module: str) -> None:
+    """`(?:...)?+` matches wrongly in Python before 3.11.5, which Debian 12 has (CPython gh-106052); `[^ ]++` and `(?>...)` are right."""
+    constants = [node.value for node in ast.walk(ast.parse(MODULES[module].read_bytes())) if isinstance(node, ast.Constant)]
+    patterns = [text for text in constants if isinstance(text, bytes)]
+    assert [] == [text for text in patterns if re.search(rb"[)}][?*+]?\+$|[)}][?*+]\+|\}\+", text)]

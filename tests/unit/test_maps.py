@@ -128,6 +128,35 @@ def test_auto_writes_the_format_that_is_there(tmp_path: Path) -> None:
     assert ("hash2", {b"192.0.2.1"}) == (identify(image[:512]), hash2.read(image))
 
 
+READ = {"hash9": hash9.read, "hash2": hash2.read}
+WRITE = {"hash9": hash9.render, "hash2": hash2.render}
+
+
+@pytest.mark.parametrize(("first", "second"), [("hash9", "hash2"), ("hash2", "hash9")])
+def test_auto_follows_a_host_whose_sendmail_now_reads_another_kind(tmp_path: Path, first: str, second: str) -> None:
+    path = tmp_path / "popauth.db"
+    path.write_bytes(WRITE[first]({b"192.0.2.9"}))
+    map_ = new_map(tmp_path, format="auto")
+    assert map_.keep({A}, 0.0)
+    path.write_bytes(WRITE[second]({b"192.0.2.9"}))
+    map_.stale = True
+    assert map_.keep({A, B}, 1.0), map_.reason
+    image = path.read_bytes()
+    assert (second, {b"192.0.2.1", b"192.0.2.2"}) == (identify(image[:512]), READ[second](image))
+
+
+def test_auto_follows_it_without_a_change_of_the_table_too(tmp_path: Path) -> None:
+    """The look finds a file that its image does not fit; the next try renders another."""
+    path = tmp_path / "popauth.db"
+    path.write_bytes(hash2.render({b"192.0.2.9"}))
+    map_ = new_map(tmp_path, format="auto")
+    assert map_.keep({A}, 0.0)
+    path.write_bytes(hash9.render({b"192.0.2.9"}))
+    assert not map_.keep({A}, CHECK_SECONDS)
+    assert map_.keep({A}, CHECK_SECONDS + RETRY_SECONDS[0]), map_.reason
+    assert {b"192.0.2.1"} == hash9.read(path.read_bytes())
+
+
 def test_the_hosts_own_makemap_may_write_it(tmp_path: Path) -> None:
     need("makemap")
     map_ = new_map(tmp_path, format="makemap")

@@ -1,12 +1,17 @@
 """`last message repeated N times`: when it renews a grant, and when it is only counted."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
 from syslogauth.core import intake
 from syslogauth.core.address import Networks, canonical
 from syslogauth.core.intake import REPEAT_SECONDS, Intake, Sources
-from syslogauth.core.login import Refusal
+from syslogauth.core.login import Grant, Refusal
 from syslogauth.core.policy import Policy
+from syslogauth.record import Bounds
+from syslogauth.table import Committed, Table
 
 NOW = 1_700_000_000.0
 GRACE = 1800.0
@@ -31,10 +36,14 @@ def outcomes(of: Intake) -> dict[str, int]:
     return {name: count for name, count in of.tally.outcomes.items() if count}
 
 
+def granted(of: Intake, *sent: tuple[bytes, str, float]) -> list[Grant]:
+    """What these give. A datagram is a batch of its own; it has its sender and the time of its receipt, in seconds from now."""
+    return [grant for datagram, host, after in sent for grant in of.feed([(datagram, (host, 40000))], NOW + after)]
+
+
 def fed(of: Intake, *sent: tuple[bytes, str, float]) -> list[float]:
-    """When each grant expires, in seconds from now. A datagram is a batch of its own; it has its sender and the time of its receipt."""
-    grants = [grant for datagram, host, after in sent for grant in of.feed([(datagram, (host, 40000))], NOW + after)]
-    return [grant.expires_at - NOW for grant in grants]
+    """When each grant expires, in seconds from now."""
+    return [grant.expires_at - NOW for grant in granted(of, *sent)]
 
 
 def at(after: float, datagram: bytes, host: str = PEER) -> tuple[bytes, str, float]:
@@ -182,4 +191,64 @@ def test_hostnames_of_one_peer_do_not_fill_the_memory(monkeypatch: pytest.Monkey
     monkeypatch.setattr(intake, "REMEMBERED_HOSTNAMES", 4)
     one = new()
     fed(one, *(at(0, STAMP + b"mail%d " % n + UW) for n in range(20)))
-    assert 4 == len(one._repeatable[PEER])
+    assert [b"mail0", b"mail1", b"mail2", b"mail3"] == list(one._repeatable[PEER])
+
+
+def test_senders_of_one_listed_network_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "REMEMBERED_PEERS", 4)
+    one = new()
+    senders = [f"10.0.1.{n}" for n in range(20)]
+    assert [GRACE] * 20 == fed(one, *(at(0, STAMP + UW, sender) for sender in senders))
+    assert senders[:4] == list(one._repeatable)
+    assert [GRACE + 30] * 4 == fed(one, *(at(30, STAMP + SUMMARY, sender) for sender in senders))
+
+
+def test_what_no_summary_can_renew_any_more_is_swept_whoever_sends_next() -> None:
+    one = new()
+    fed(one, at(0, MAIL1 + UW), at(100, MAIL2 + UW), at(0, MAIL1 + UW, OTHER))
+    fed(one, at(REPEAT_SECONDS + 1, MAIL1 + NOISE, "10.0.0.3"))
+    assert {PEER: [b"mail2"]} == {host: list(remembered) for host, remembered in one._repeatable.items()}
+    fed(one, at(REPEAT_SECONDS + 101 + intake.SWEEP_SECONDS, MAIL1 + NOISE, "10.0.0.3"))
+    assert {} == one._repeatable
+
+
+def test_a_memory_that_was_swept_has_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "REMEMBERED_PEERS", 1)
+    one = new()
+    later = REPEAT_SECONDS + 1
+    fed(one, at(0, STAMP + UW), at(0, STAMP + UW, OTHER), at(later, STAMP + NOISE, "10.0.0.3"), at(later, STAMP + UW, OTHER))
+    assert [later + 30 + GRACE] == fed(one, at(later + 30, STAMP + SUMMARY, PEER), at(later + 30, STAMP + SUMMARY, OTHER))
+
+
+# renewing is not logging in again: when the repeated logins were is unknown
+
+
+def test_a_renewed_grant_counts_from_the_line_that_is_repeated_and_ends_as_the_summary_says() -> None:
+    times = [(grant.granted_at - NOW, grant.expires_at - NOW) for grant in granted(new(), *LINE_AND_SUMMARIES)]
+    assert [(0.0, GRACE), (0.0, GRACE + 30), (0.0, GRACE + 90)] == times
+
+
+LINE_AND_SUMMARIES = (at(0, STAMP + UW), at(30, STAMP + SUMMARY), at(90, STAMP + SUMMARY))
+
+
+@pytest.mark.parametrize(
+    ("how", "when", "became"),
+    [
+        row("not at all", "", 0, ["new", "refreshed", "refreshed"]),
+        row("revoked behind the login", "revoke", 10, ["new", "revoked", "revoked"]),
+        row("revoked between the summaries", "revoke", 60, ["new", "refreshed", "revoked"]),
+        row("flushed behind the login", "flush", 10, ["new", "revoked", "revoked"]),
+        row("revoked before the login", "revoke", -10, ["new", "refreshed", "refreshed"]),
+    ],
+)
+def test_what_was_taken_away_is_not_brought_back_by_a_summary(tmp_path: Path, how: str, when: float, became: Sequence[str]) -> None:
+    table, one = Table(tmp_path / "table", 1000, Bounds(GRACE, 86400)), new()
+    take_away = {"revoke": lambda: table.revoke(bytes((192, 0, 2, 25)), NOW + when), "flush": lambda: table.flush(NOW + when)}.get(how)
+    seen = []
+    for datagram, host, after in LINE_AND_SUMMARIES:
+        if take_away and when <= after:
+            take_away()
+            take_away = None
+        seen.append(table.commit(granted(one, (datagram, host, after)), NOW + after))
+    assert [Committed(**{name: 1}) for name in became] == seen
+    table.close()

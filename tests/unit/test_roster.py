@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -7,7 +7,7 @@ from syslogauth import changelog
 from syslogauth.core.login import Grant
 from syslogauth.record import Bounds
 from syslogauth.roster import Roster
-from syslogauth.table import Table, TableError
+from syslogauth.table import Standing, Table, TableError
 
 NOW = 1_700_000_000.0
 GRACE = 1800.0
@@ -176,3 +176,102 @@ def test_after_a_failure_the_whole_table_is_read_anew_and_counts_as_changed(tmp_
     assert advance(roster, NOW + 3)
     assert {B} == roster.live
     roster.table.close()
+
+
+class Failing(Table):
+    """A table whose environment is closed, as by a broken disk, at a step of the next reading."""
+
+    fails_at = ""
+
+    def _reach(self, step: str) -> None:
+        if step == self.fails_at:
+            self.close()
+
+    def sequence(self) -> int:
+        self._reach("the log's end")
+        return super().sequence()
+
+    def changes(self, after: int) -> changelog.Changes:
+        self._reach("the log")
+        return super().changes(after)
+
+    def addresses(self) -> Iterator[bytes]:
+        self._reach("the addresses")
+        return super().addresses()
+
+    def honoured(self, addresses: Sequence[bytes], now: float) -> list[Standing]:  # type: ignore[override]
+        self._reach("the records")
+        return super().honoured(addresses, now)
+
+
+STEPS_OF_FOLLOWING = ("the log", "the records")
+STEPS_OF_READING_ALL = ("the log's end", "the addresses", "the records")
+
+
+def opened(tmp_path: Path) -> Failing:
+    return Failing(tmp_path / "table", 100_000, Bounds(GRACE, 86400))
+
+
+@pytest.mark.parametrize("step", STEPS_OF_FOLLOWING)
+def test_without_the_table_who_was_seen_to_end_leaves_and_the_others_stay(tmp_path: Path, step: str) -> None:
+    table = opened(tmp_path)
+    log_in(table, A)
+    log_in(table, B, at=NOW + 10)
+    table.grant(C, 86400, "office", NOW)
+    roster = Roster(table)
+    advance(roster, NOW + 10)
+    log_in(table, A, at=NOW + 20)  # seen by nobody before the table fails
+    table.fails_at = step
+    with pytest.raises(TableError):
+        roster.advance(NOW + GRACE, GRACE)
+    assert {A, B, C} == roster.live
+    assert roster.lapse(NOW + GRACE)
+    assert {B, C} == roster.live
+    assert not roster.lapse(NOW + GRACE + 9.999)
+    for late in (GRACE + 10, GRACE + 11):
+        with pytest.raises(TableError):
+            roster.advance(NOW + late, late)
+        assert (late == GRACE + 10) == roster.lapse(NOW + late)
+        assert {C} == roster.live
+    assert NOW + 86400 == roster.next_due()
+    table = roster.table = opened(tmp_path)
+    assert advance(roster, NOW + GRACE + 12)
+    assert {A, C} == roster.live  # the login that nobody had seen
+    assert A in roster.entered
+    table.close()
+
+
+@pytest.mark.parametrize("step", STEPS_OF_READING_ALL)
+def test_a_reading_of_all_that_fails_leaves_who_is_live_as_it_was(tmp_path: Path, step: str) -> None:
+    table = opened(tmp_path)
+    log_in(table, A)
+    table.grant(B, 86400, "office", NOW)
+    roster = Roster(table)
+    advance(roster, NOW)
+    table.revoke(B, NOW + 1)
+    log_in(table, C, at=NOW + 1)
+    table.fails_at = step
+    with pytest.raises(TableError):
+        roster.advance(NOW + 100, 1)  # the clock was stepped
+    assert ({A, B}, [], True, NOW + GRACE) == (roster.live, roster.entered, roster.known, roster.next_due())
+    assert roster.lapse(NOW + GRACE)
+    assert {B} == roster.live
+    table = roster.table = opened(tmp_path)
+    assert advance(roster, NOW + 102)
+    assert ({A, C}, {A, C}) == (roster.live, set(roster.entered))
+    table.close()
+
+
+@pytest.mark.parametrize("step", STEPS_OF_READING_ALL)
+def test_a_table_that_was_never_read_is_not_known(tmp_path: Path, step: str) -> None:
+    table = opened(tmp_path)
+    log_in(table, A)
+    roster = Roster(table)
+    table.fails_at = step
+    with pytest.raises(TableError):
+        roster.advance(NOW, 0)
+    assert (False, set(), False) == (roster.known, roster.live, roster.lapse(NOW + GRACE))
+    table = roster.table = opened(tmp_path)
+    assert advance(roster, NOW)
+    assert (True, {A}, []) == (roster.known, roster.live, roster.entered)
+    table.close()
