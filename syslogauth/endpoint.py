@@ -34,10 +34,14 @@ class _Server(ThreadingMixIn, WSGIServer):
     places = threading.BoundedSemaphore(REQUESTS_AT_ONCE)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self.places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self.places.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started
+            self.places.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

@@ -63,10 +63,12 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_a_process(program: str, *words: str) -> object:
-    """What a program, which has imported `ownership`, prints as JSON."""
+    """What a program, which has imported `ownership`, prints as JSON. Root's group 0 is among its supplementary groups."""
     whole = f"import json, os, sys; from syslogauth import ownership; {program}"
     command = [sys.executable, "-c", whole, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=clean_environment())
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=30, check=False, env=clean_environment(), extra_groups=[0, NOBODY.pw_gid]
+    )
     assert (0, "") == (done.returncode, done.stderr)
     return json.loads(done.stdout)
 

@@ -241,6 +241,22 @@ def test_without_the_table_who_was_seen_to_end_leaves_and_the_others_stay(tmp_pa
     table.close()
 
 
+def test_without_the_table_the_end_of_a_denial_lets_nobody_in_and_changes_nothing(tmp_path: Path) -> None:
+    table = opened(tmp_path)
+    log_in(table, A)
+    table.deny(A, NOW + 100, NOW)
+    roster = Roster(table)
+    advance(roster, NOW)
+    table.fails_at = "the log"
+    with pytest.raises(TableError):
+        roster.advance(NOW + 100, 100)
+    assert (False, set()) == (roster.lapse(NOW + 100), roster.live)
+    table = roster.table = opened(tmp_path)
+    assert advance(roster, NOW + 101)
+    assert {A} == roster.live
+    table.close()
+
+
 @pytest.mark.parametrize("step", STEPS_OF_READING_ALL)
 def test_a_reading_of_all_that_fails_leaves_who_is_live_as_it_was(tmp_path: Path, step: str) -> None:
     table = opened(tmp_path)
