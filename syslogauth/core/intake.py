@@ -2,8 +2,8 @@
 
     peer known? -> source port? -> GATE -> parse -> facility? -> repeated? -> formats -> policy -> grant
 
-The gate is one compiled pattern. It matches what is certainly noise: a listed <PRI> and a header after which no app_name of a known
-server follows. It is a pure saving: what it lets through is read again, strictly, from the first byte.
+The gate is one compiled pattern. It matches what is certainly noise: a listed <PRI> and a header after which no known server's text
+begins as its logins do. It is a pure saving: what it lets through is read again, strictly, from the first byte.
 
 `last message repeated N times` names no message. It renews the grant that the datagram directly before it made, from the same peer
 and hostname, or that the summary before it renewed, within REPEAT_SECONDS; otherwise it is only counted. When in that time the repeated
