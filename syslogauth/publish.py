@@ -77,16 +77,14 @@ Piece = tuple[int, int]  # first byte, byte after the last
 class Publisher:
     """Publishes images to one path, the map's own with `.db`. One publisher at a time for a map: its caller sees to that.
 
-    `mode` is for the creation of the map, and so are `uid` and `gid`, which are given to it only when running as root. The group is 0
-    by default: sendmail, as root, reads a map of another owner only where its own group may.
+    `mode` is for the creation of the map alone. Root makes it with group 0, and with itself as the owner: sendmail, as root, reads a map
+    of another owner only where its own group may.
     """
 
-    def __init__(self, path: Path, mode: int, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS, uid: int = -1, gid: int = 0) -> None:
+    def __init__(self, path: Path, mode: int, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
         self.path = path
         self.mode = mode
         self.lock_timeout_seconds = lock_timeout_seconds
-        self.uid = uid
-        self.gid = gid
         self._image = b""
         self._left: _State | None = None
 
@@ -140,7 +138,7 @@ class Publisher:
             raise PermissionError(f"{self.path} does not exist, and may not be made here; as root: {made_by_root}") from None
         try:
             if os.geteuid() == 0:
-                os.fchown(file, self.uid, self.gid)
+                os.fchown(file, -1, 0)
             os.fchmod(file, self.mode)
             _write_at(file, image, 0, len(image))
             os.fsync(file)

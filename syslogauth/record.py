@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from syslogauth.core.login import Grant
 
-LOGIN, MANUAL, HELD = 0, 1, 2
 KINDS = ("login", "manual", "held")
 FOR_EVER_MS = 2**63 - 1
 

@@ -27,6 +27,7 @@ from syslogauth.core.intake import Intake
 from syslogauth.core.login import Refusal
 from syslogauth.daemon import Daemon, Unavailable
 from syslogauth.exports import hash9
+from syslogauth.exports.sendmail_hash import map_keys
 from syslogauth.publish import read_locked
 from syslogauth.settings import map_file
 from syslogauth.table import Table
@@ -66,7 +67,7 @@ format = "hash9"
 [metrics]
 listen = "127.0.0.1:{metrics_port}"
 [log]
-level = "warning"
+level = "error"
 """
 
 
@@ -145,19 +146,13 @@ def _what_is_in(table: Table, path: Path) -> Grid:
     grid = Grid(title="The table, and the map read back")
     for name in ("address", "user", "login at", "left", "map key", "value"):
         grid.add_column(name, no_wrap=name in ("address", "map key", "left"))
-    keys = {key.decode().removeprefix("ipv6:"): key for key in hash9.read(image)}
     now = time.time()
     for entry in table.entries():
-        address = canonical(entry.address)
-        key = keys.get(address) or next((k for text, k in keys.items() if ":" in text and _same(text, address)), b"")
+        (key,) = map_keys(entry.address, "full", "")
         value = hash9.get(image, key) or b"-"
         left = f"{entry.expires_at - now:.0f} s"
-        grid.add_row(address, entry.user, f"{entry.server} {entry.service}", left, key.decode(), value.decode())
+        grid.add_row(canonical(entry.address), entry.user, f"{entry.server} {entry.service}", left, key.decode(), value.decode())
     return grid
-
-
-def _same(one: str, other: str) -> bool:
-    return ":" in other and socket.inet_pton(socket.AF_INET6, one) == socket.inet_pton(socket.AF_INET6, other)
 
 
 def _say_what_to_try(console: Console, daemon: Daemon, directory: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, pack
 from syslogauth.core.login import GRANT, OUTCOMES, Grant, Login, Refusal
-from syslogauth.core.message import APP_NAME, FACILITIES, MAX_DATAGRAM_BYTES, Message, parse
+from syslogauth.core.message import FACILITIES, MAX_DATAGRAM_BYTES, OWN_APP_NAME, Message, parse
 from syslogauth.core.policy import Policy
 
 REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line: repeatinterval[] = {30, 120, 600}
@@ -171,7 +171,7 @@ class Intake:
         if message.repeats:
             return self._repeat(message, peer, host, now)
         self._forget(host, message)
-        if message.app_name == APP_NAME.encode():
+        if message.app_name == OWN_APP_NAME:
             return Verdict(Refusal.OWN_MESSAGE, message=message)
         login = formats.recognise(message, escaped=peer.escaped)
         if isinstance(login, Refusal):

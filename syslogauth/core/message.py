@@ -31,7 +31,7 @@ FACILITIES = (
 )  # RFC 5424 6.2.1, by the BSD names
 SEVERITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 PRIORITIES_IN_WORDS = {f"{f}.{s}".encode(): 8 * n + m for n, f in enumerate(FACILITIES) for m, s in enumerate(SEVERITIES)}  # socklog's
-APP_NAME = "syslogauth"
+OWN_APP_NAME = b"syslogauth"
 
 
 @dataclass(frozen=True, slots=True)

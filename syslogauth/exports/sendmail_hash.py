@@ -15,13 +15,14 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
 from threading import Timer
 
+from syslogauth.core.address import MAPPED
+
 HEAD_BYTES = 2048  # what identify() wants of a file
 BERKELEY_KINDS = {0x061561: "hash", 0x053162: "btree", 0x042253: "queue", 0x074582: "heap"}
 OLDEST_LIBDB_HASH = 4
 BTREE_185 = (bytes.fromhex("00053162"), bytes.fromhex("62310500"))
 CDB_HEADER = struct.Struct("<512I")
 WRITTEN_BY_MAKEMAP = ("hash9", "hash2", "cdb")
-MAPPED = b"\0" * 10 + b"\xff\xff"
 
 DEBUG_LIMIT_SECONDS = 3
 NEWDB = re.compile(r"\bNEWDB(?:=(\d+)(?:\.(\d+))?)?(?=\s|$)")

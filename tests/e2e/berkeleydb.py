@@ -44,7 +44,7 @@ def _pointer(text: bytes) -> ctypes.c_void_p:
 
 class _Libdb53:
     def __init__(self, library: ctypes.CDLL, path: Path) -> None:
-        self.library = library
+        self.libdb = library
         self.db = ctypes.c_void_p()
         assert 0 == library.db_create(ctypes.byref(self.db), None, 0)
         failed = library["__db_open_pp"](self.db, None, bytes(path), None, DB_HASH_53, DB_RDONLY_53, 0)
@@ -52,12 +52,12 @@ class _Libdb53:
 
     def get(self, key: bytes) -> bytes | None:
         asked, found = _Dbt53(_pointer(key), len(key)), _Dbt53()
-        failed = self.library["__db_get_pp"](self.db, None, ctypes.byref(asked), ctypes.byref(found), 0)
+        failed = self.libdb["__db_get_pp"](self.db, None, ctypes.byref(asked), ctypes.byref(found), 0)
         assert failed in (0, DB_NOTFOUND), f"libdb fails on {key!r}: {failed}"
         return None if failed else ctypes.string_at(found.data, found.size)
 
     def close(self) -> None:
-        self.library["__db_close_pp"](self.db, 0)
+        self.libdb["__db_close_pp"](self.db, 0)
 
 
 class _Dbt185(ctypes.Structure):

@@ -15,7 +15,6 @@ from syslogauth.core.message import Message
 
 ADDRESS = rb"[0-9A-Fa-f:.]{2,45}"  # what inet_pton is then asked to read
 PTR_NAME = rb"[A-Za-z0-9._-]{1,255}"  # a reverse DNS name: its owner chooses it
-NUMBER = rb"\d{1,12}"
 
 
 @dataclass(frozen=True, slots=True)
