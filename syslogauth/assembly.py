@@ -1,9 +1,12 @@
 """From the configuration to each part's own values: the parts know nothing of the file."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 from syslogauth.config import Config
-from syslogauth.core.intake import Sources
+from syslogauth.core.address import Networks
+from syslogauth.core.formats import FORMATS, Recogniser
+from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.policy import Policy
 from syslogauth.maps import MapSettings
 from syslogauth.record import Bounds
@@ -12,19 +15,54 @@ from syslogauth.table import Table
 
 def sources_of(config: Config) -> Sources:
     listen = config.listen
-    return Sources(listen.peers, listen.facilities, listen.accept_without_pri, listen.require_source_port_514)
+    declared = {
+        escapes: Networks(text for source in listen.source if source.escapes is escapes for text in source.peers.texts)
+        for escapes in (True, False)
+    }
+    return Sources(
+        *(listen.peers, listen.facilities, listen.accept_without_pri, listen.require_source_port_514),
+        escaping=declared[True],
+        splitting=declared[False],
+    )
+
+
+def file_escapes(config: Config, path: str) -> bool | None:
+    """Whether what wrote this file is declared to escape a client's line feeds; None where nothing is."""
+    name = Path(path).absolute()
+    return next((source.escapes for source in config.listen.source for pattern in source.files if fnmatch(str(name), str(pattern))), None)
 
 
 def policy_of(config: Config) -> Policy:
     policy = config.policy
-    return Policy(policy.grace_seconds, policy.services, policy.never_networks, policy.never_own, policy.proxied, policy.qpopper_stats)
+    return Policy(
+        *(policy.grace_seconds, policy.services, policy.never_networks, policy.never_own, policy.proxied, policy.qpopper_stats),
+        rules=policy.rule,
+        hold_max_seconds=policy.hold_max_seconds if policy.hold_while_connected else 0.0,
+    )
+
+
+def recogniser_of(config: Config) -> Recogniser:
+    """Every format, the site's own among them, under the tags that the site gave them too."""
+    return Recogniser((*FORMATS, *config.format), config.listen.app_names)
+
+
+def unescaping(config: Config) -> list[str]:
+    """The servers whose logins are believed only from a source that escapes."""
+    return [form.name for form in (*FORMATS, *config.format) if not form.escapes]
+
+
+def intake_of(config: Config) -> Intake:
+    return Intake(sources_of(config), policy_of(config), recogniser_of(config))
 
 
 def table_of(config: Config, *, readonly: bool = False) -> Table:
     """The table, opened. Raises TableError, OSError."""
     policy = config.policy
-    bounds = Bounds(login_seconds=policy.grace_seconds, manual_seconds=policy.max_manual_seconds)
-    return Table(table_directory(config), policy.max_addresses, bounds, readonly)
+    longest = policy.longest_grace_seconds
+    held = policy.hold_max_seconds + longest if policy.hold_while_connected else 0.0
+    bounds = Bounds(login_seconds=longest, manual_seconds=policy.max_manual_seconds, held_seconds=held)
+    limits = Limits(policy.max_addresses_per_user, policy.max_addresses_per_ipv6_64, policy.max_new_grants_per_minute)
+    return Table(table_directory(config), policy.max_addresses, bounds, readonly, limits=limits)
 
 
 def table_directory(config: Config) -> Path:

@@ -15,10 +15,9 @@ from pathlib import Path
 import structlog
 
 from syslogauth import config as configuration
-from syslogauth.assembly import maps_of, policy_of, sources_of, table_of
+from syslogauth.assembly import intake_of, maps_of, table_of, unescaping
 from syslogauth.config import Config
 from syslogauth.control import Control
-from syslogauth.core.intake import Intake
 from syslogauth.exporter import Exporter, emptied
 from syslogauth.listeners.udp import Listener, PacedSelector, self_test
 from syslogauth.logs import configure
@@ -47,7 +46,11 @@ async def _receive(
     batching = await self_test()
     if not batching:
         log.warning("this Python's asyncio does not pass batches on; datagrams are read one by one, at many times the cost")
-    process = Receiver(Intake(sources_of(config), policy_of(config)), table, line, log)
+    for peers in (source.peers.texts for source in config.listen.source if not source.escapes):
+        log.warning(
+            "logins of servers that log line feeds unescaped are refused: declared not to escape", peers=peers, servers=unescaping(config)
+        )
+    process = Receiver(intake_of(config), table, line, log)
     await process.run([Listener(sock, process.held, batching) for sock in sockets])
 
 
@@ -85,7 +88,7 @@ def _child(name: str, control: int, run: Run, bereft: Bereft = lambda config, li
     first = line.first(START_SECONDS)
     if first is None:
         return os.EX_UNAVAILABLE
-    config = configuration.parse(first["config"], first["file"], state_directory=Path(first["state_directory"]))
+    config = configuration.parse(first["config"], first["file"], state_directory=Path(first["state_directory"]), files=first["files"])
     log = configure(config.log.format, config.log.level, name)
     try:
         table = table_of(config)

@@ -1,7 +1,9 @@
 """The configuration file: TOML in, frozen dataclasses out. Every setting, its default, its limits and the words about a mistake.
 
+Files that it names (never_networks_files) are read with it, and handed on with it, so that every process sees the same.
+
 Mistakes are collected and reported together, one line each: `FILE: key: what is wrong; how to mend it` (ConfigError, exit code 78).
-Nothing here opens a socket or a table; the only thing read besides the file is the mode of the directories that a map lies in.
+Nothing here opens a socket or a table; besides, only the modes of the directories that a map lies in are looked at.
 """
 
 import stat
@@ -11,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from syslogauth import settings, where
+from syslogauth.core import formats
 from syslogauth.core.address import Networks
+from syslogauth.core.formats.grammar import Format
+from syslogauth.core.formats.site import read as read_format
+from syslogauth.core.policy import Rule
 from syslogauth.settings import Endpoint
 from syslogauth.where import ConfigError
 
@@ -19,6 +25,15 @@ __all__ = ["Config", "ConfigError", "Endpoint", "Export", "Listen", "Log", "Metr
 
 FORMATS = ("auto", "hash9", "hash2", "makemap")
 LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is declared of senders and of files, by patterns of their paths: whether they escape a client's line feeds."""
+
+    peers: Networks
+    files: tuple[Path, ...]
+    escapes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,8 @@ class Listen:
     workers: int
     accept_without_pri: Networks
     require_source_port_514: bool
+    app_names: dict[bytes, bytes]
+    source: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +54,24 @@ class Policy:
     grace_seconds: float
     services: frozenset[str]
     never_networks: Networks
+    never_networks_files: tuple[Path, ...]
     never_own: bool
     proxied: bool
     qpopper_stats: bool
+    hold_while_connected: bool
+    hold_max_seconds: float
     max_addresses: int
+    max_addresses_per_user: int
+    max_addresses_per_ipv6_64: int
+    max_new_grants_per_minute: int
     max_manual_seconds: float
     on_stop: str
+    rule: tuple[Rule, ...]
+    always: dict[bytes, str]
+
+    @property
+    def longest_grace_seconds(self) -> float:
+        return max(self.grace_seconds, *(rule.grace_seconds or 0.0 for rule in self.rule), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +104,8 @@ class Config:
     export: tuple[Export, ...]
     metrics: Metrics
     log: Log
+    format: tuple[Format, ...] = ()  # the site's own
+    files: dict[str, str] = field(default_factory=dict)  # path -> text of the files that it names
 
 
 SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> setting -> (how it is read, its default as TOML has it)
@@ -86,17 +117,41 @@ SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> se
         "workers": (settings.workers, 1),
         "accept_without_pri": (settings.networks, []),
         "require_source_port_514": (settings.flag, False),
+        "app_names": (settings.app_names, {}),
+    },
+    "listen.source": {
+        "peers": (settings.networks, []),
+        "files": (settings.paths, []),
+        "escapes": (settings.flag, None),
     },
     "policy": {
         "grace_seconds": (settings.number(1, 86400 * 31, "seconds"), 1800),
         "services": (settings.services, ["imap", "pop3"]),
         "never_networks": (settings.networks, ["127.0.0.0/8", "::1/128"]),
+        "never_networks_files": (settings.paths, []),
         "never_own": (settings.flag, True),
         "proxied": (settings.flag, True),
         "qpopper_stats": (settings.flag, False),
+        "hold_while_connected": (settings.flag, False),
+        "hold_max_seconds": (settings.number(1, 86400 * 31, "seconds"), 43200),
         "max_addresses": (settings.number(1, 100_000_000, "addresses", integer=True), 5_000_000),
+        "max_addresses_per_user": (settings.number(0, 100_000_000, "addresses", integer=True), 256),
+        "max_addresses_per_ipv6_64": (settings.number(0, 100_000_000, "addresses", integer=True), 1024),
+        "max_new_grants_per_minute": (settings.number(0, 100_000_000, "grants", integer=True), 0),
         "max_manual_seconds": (settings.number(1, 86400 * 3660, "seconds"), 31536000),
         "on_stop": (settings.one_of("empty", "keep"), "empty"),
+    },
+    "policy.rule": {
+        "service": (settings.services, None),
+        "server": (settings.servers, None),
+        "networks": (settings.networks, None),
+        "user": (settings.users, None),
+        "grace_seconds": (settings.number(1, 86400 * 31, "seconds"), None),
+        "refuse": (settings.flag, False),
+    },
+    "policy.always": {
+        "address": (settings.client, None),
+        "comment": (settings.text, ""),
     },
     "export": {
         "type": (settings.one_of("sendmail-hash"), "sendmail-hash"),
@@ -111,7 +166,8 @@ SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> se
     "metrics": {"listen": (lambda value: None if value == "" else settings.endpoint(value), "127.0.0.1:9514")},
     "log": {"format": (settings.one_of("auto", "console", "json"), "auto"), "level": (settings.one_of(*LEVELS), "info")},
 }
-TOP = {"state_directory", *SECTIONS}
+LISTS = ("export", "listen.source", "policy.rule", "policy.always")  # written with two brackets
+TOP = {"state_directory", "format", *(name for name in SECTIONS if "." not in name)}
 
 
 @dataclass(slots=True)
@@ -128,11 +184,11 @@ class _Reading:
     def section(self, name: str, document: Any) -> dict[str, Any]:
         known = SECTIONS[name.partition("[")[0]]
         if not isinstance(document, Mapping):
-            written = "[[export]]" if name.startswith("export") else f"[{name}]"
-            self.wrong(name, f"is not a table; write it as {written} with its settings below")
+            self.wrong(name, f"is not a table; write it as [{name}] with its settings below")
             document = {}
-        for key in [key for key in document if key not in known]:
-            self.unknown(f"{name}.{key}", key, known)
+        lists = {of.removeprefix(f"{name}.") for of in LISTS if of.startswith(f"{name}.")}
+        for key in [key for key in document if key not in known and key not in lists]:
+            self.unknown(f"{name}.{key}", key, {*known, *lists})
         values = {}
         for key, (read, default) in known.items():
             try:
@@ -142,6 +198,14 @@ class _Reading:
                 self.wrong(f"{name}.{key}", str(error))
         return values
 
+    def tables(self, name: str, document: Any) -> list[tuple[str, dict[str, Any]]]:
+        """Each table of a list, with its name in messages."""
+        if not isinstance(document, list) or not all(isinstance(table, Mapping) for table in document):
+            self.wrong(name, f"is not a list of tables; write it as [[{name}]], with two brackets")
+            return []
+        names = [f"{name}[{number}]" if len(document) > 1 else name for number in range(len(document))]
+        return [(called, self.section(called, table)) for called, table in zip(names, document, strict=True)]
+
     def unknown(self, where: str, key: str, known: Any) -> None:
         if where == "log.facility":  # asked for often enough: its own lines would come back to it
             self.wrong(where, "syslogauth logs to standard error alone, never to facility mail; remove the key")
@@ -149,10 +213,18 @@ class _Reading:
             self.wrong(where, f"no such setting{settings.near(key, known)}; known here: {', '.join(sorted(known))}")
 
 
-def parse(text: str, file: str = "defaults", *, check_paths: bool = False, state_directory: Path | None = None) -> Config:
+def parse(
+    text: str,
+    file: str = "defaults",
+    *,
+    check_paths: bool = False,
+    state_directory: Path | None = None,
+    files: Mapping[str, str] | None = None,
+) -> Config:
     """The configuration of a TOML text; `file` names it in messages. Raises ConfigError with every mistake found.
 
     `state_directory` is the default of that setting: a child must not find another one than its parent, who may have been root then.
+    `files` are the texts of the files that it names, where they have been read already: a child must not read others than its parent.
 
     `check_paths`: also whether sendmail would read maps there. Asked before a start or a reload only: a directory that somebody has
     made writable since must not keep `deny` from working, nor a dead process from coming back.
@@ -166,29 +238,35 @@ def parse(text: str, file: str = "defaults", *, check_paths: bool = False, state
         state_directory = settings.absolute_path(document.get("state_directory", str(state_directory)))
     except ValueError as error:
         reading.wrong("state_directory", str(error))
-    sections = {name: reading.section(name, document.get(name, {})) for name in SECTIONS if name != "export"}
-    exports = _exports(reading, document.get("export", [{}]), state_directory)
+    sites = _formats(reading, document.get("format", []))
+    sections = {name: reading.section(name, document.get(name, {})) for name in SECTIONS if name not in LISTS}
+    lists = {name: reading.tables(name, _inner(document, name)) for name in LISTS}
+    exports = _exports(reading, lists["export"], state_directory)
+    read = _never(reading, sections["policy"], files)
+    listen = sections["listen"] | {"source": _sources(reading, lists["listen.source"])}
+    policy = sections["policy"] | {"rule": _rules(reading, lists["policy.rule"]), "always": _always(reading, lists["policy.always"])}
+    _servers(reading, lists["policy.rule"], listen.get("app_names", {}), sites)
     if reading.mistakes:
         raise ConfigError(reading.mistakes)
     return Config(
-        state_directory,
-        Listen(**sections["listen"]),
-        Policy(**sections["policy"]),
-        exports,
-        Metrics(**sections["metrics"]),
-        Log(**sections["log"]),
+        *(state_directory, Listen(**listen), Policy(**policy), exports, Metrics(**sections["metrics"]), Log(**sections["log"])),
+        format=sites,
+        files=read,
     )
 
 
-def _exports(reading: _Reading, document: Any, state_directory: Path) -> tuple[Export, ...]:
-    if not isinstance(document, list):
-        reading.wrong("export", "is not a list of tables; write it as [[export]], with two brackets")
-        return ()
-    before = len(reading.mistakes)
+def _inner(document: Mapping[str, Any], name: str) -> Any:
+    if name == "export":
+        return document.get(name, [{}])
+    section, _, key = name.partition(".")
+    table = document.get(section, {})
+    return table.get(key, []) if isinstance(table, Mapping) else []
+
+
+def _exports(reading: _Reading, tables: list[tuple[str, dict[str, Any]]], state_directory: Path) -> tuple[Export, ...]:
     found = []
-    for number, table in enumerate(document):
-        name = f"export[{number}]" if len(document) > 1 else "export"
-        values = reading.section(name, table)
+    before = len(reading.mistakes)
+    for name, values in tables:
         if "path" in values:
             if values["path"] is None:
                 values["path"] = state_directory / "popauth"
@@ -198,7 +276,94 @@ def _exports(reading: _Reading, document: Any, state_directory: Path) -> tuple[E
     paths = [settings.map_file(values["path"]) for values in found]
     for path in {path for path in paths if paths.count(path) > 1}:
         reading.wrong("export", f"two exports write {path}; give each a path of its own")
-    return () if len(reading.mistakes) > before else tuple(Export(**values) for values in found)
+    return () if reading.mistakes or len(reading.mistakes) > before else tuple(Export(**values) for values in found)
+
+
+def _never(reading: _Reading, policy: dict[str, Any], files: Mapping[str, str] | None) -> dict[str, str]:
+    """Add the networks of never_networks_files to those of never_networks; the files' texts."""
+    read: dict[str, str] = {}
+    texts: tuple[str, ...] = policy["never_networks"].texts if "never_networks" in policy else ()
+    for path in map(str, policy.get("never_networks_files", ())):
+        try:
+            read[path] = Path(path).read_text(encoding="utf-8") if files is None else files[path]
+            texts += settings.network_lines(read[path], path)
+        except (OSError, UnicodeDecodeError) as error:
+            reading.wrong("policy.never_networks_files", f"{path} cannot be read ({error}); make it a text with one network a line")
+        except ValueError as error:
+            reading.wrong("policy.never_networks_files", str(error))
+    if "never_networks" in policy:
+        policy["never_networks"] = Networks(texts)
+    return read
+
+
+def _sources(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> tuple[Source, ...]:
+    for name, values in tables:
+        if values.get("escapes", True) is None:
+            reading.wrong(
+                f"{name}.escapes", "is missing; write true where it escapes a client's line feeds (rsyslog, the BSDs'), false where not"
+            )
+        if not values.get("files", ()) and not getattr(values.get("peers"), "texts", True):
+            reading.wrong(name, "names no peers and no files; write one of them")
+    return () if reading.mistakes else tuple(Source(**values) for _, values in tables)
+
+
+def _rules(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> tuple[Rule, ...]:
+    for name, values in tables:
+        if (values.get("grace_seconds") is None) is not values.get("refuse", False) and "grace_seconds" in values:
+            reading.wrong(name, "says neither or both of grace_seconds and refuse; write grace_seconds = N, or refuse = true")
+    if reading.mistakes:
+        return ()
+    return tuple(Rule(*(values[key] for key in ("service", "server", "networks", "user", "grace_seconds"))) for _, values in tables)
+
+
+def _always(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> dict[bytes, str]:
+    found: dict[bytes, str] = {}
+    for name, values in tables:
+        address = values.get("address")
+        if address is None and "address" in values:
+            reading.wrong(f"{name}.address", "is missing; write the one address that may always relay")
+        elif address in found:
+            reading.wrong(f"{name}.address", "is listed twice; write it once")
+        elif address is not None:
+            found[address] = values.get("comment", "")
+    return found
+
+
+def _formats(reading: _Reading, document: Any) -> tuple[Format, ...]:
+    if not isinstance(document, list) or not all(isinstance(table, Mapping) for table in document):
+        reading.wrong("format", "is not a list of tables; write it as [[format]], with two brackets")
+        return ()
+    found: list[Format] = []
+    for number, table in enumerate(document):
+        form = read_format(table, frozenset(form.name for form in (*formats.FORMATS, *found)))
+        if isinstance(form, Format):
+            found.append(form)
+            continue
+        name = f"format[{number}]" if len(document) > 1 else "format"
+        for fault in form:
+            reading.wrong(f"{name}.{fault.key}" if fault.key else name, fault.text)
+    return tuple(found)
+
+
+def _servers(
+    reading: _Reading, rules: list[tuple[str, dict[str, Any]]], app_names: Mapping[bytes, bytes], sites: tuple[Format, ...]
+) -> None:
+    """Names of servers and tags are those of the formats, the site's own among them."""
+    known = (*formats.FORMATS, *sites)
+    servers = sorted(form.name for form in known)
+    for name, values in rules:
+        for server in sorted((values.get("server") or frozenset()) - set(servers)):
+            reading.wrong(f"{name}.server", f"{server!r} is not known{settings.near(server, servers)}; write one of {', '.join(servers)}")
+    tags = {tag for form in known for tag in form.app_names}
+    for tag, instead in app_names.items():
+        if instead not in tags:
+            words = [known.decode() for known in tags]
+            reading.wrong(
+                "listen.app_names",
+                f"{instead.decode()!r} is the tag of no format{settings.near(instead.decode(), words)}; see: syslogauth formats",
+            )
+        elif tag in tags:
+            reading.wrong("listen.app_names", f"{tag.decode()!r} is a tag of its own; take it out")
 
 
 def unsafe(directory: Path) -> str | None:

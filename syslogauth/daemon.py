@@ -170,7 +170,12 @@ class Daemon(Collector):
             loop.add_signal_handler(number, action)
 
     def _start_children(self) -> None:
-        first = {"config": self.text, "file": self.file, "state_directory": str(self.config.state_directory)}
+        first = {
+            "config": self.text,
+            "file": self.file,
+            "state_directory": str(self.config.state_directory),
+            "files": self.config.files,
+        }
         self.exporter.start(first, ())
         self.receiver.start(first, [sock.fileno() for sock in self.sockets.values()])
 

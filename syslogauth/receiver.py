@@ -19,7 +19,7 @@ import structlog
 
 from syslogauth.control import BEAT_SECONDS, Control, heartbeat
 from syslogauth.core.intake import Intake
-from syslogauth.core.login import Grant, Refusal
+from syslogauth.core.login import Closed, Grant, Opened, Refusal
 from syslogauth.listeners.udp import Listener
 from syslogauth.metrics import Samples, histogram
 from syslogauth.table import Committed, Table, TableError
@@ -27,7 +27,7 @@ from syslogauth.table import Committed, Table, TableError
 GAP_SECONDS = 0.010
 RETRY_SECONDS = 1.0
 PENDING_CAPACITY = 100_000
-UNLISTED_LOG_SECONDS = 60.0
+SUMMARY_SECONDS = 60.0
 DRAIN_SECONDS = 2.0  # how long an ordered stop goes on reading what the kernel still holds
 
 
@@ -41,11 +41,13 @@ class Receiver:
         self.log = log
         self.listeners: Sequence[Listener] = ()
         self.pending: dict[bytes, Grant] = {}
+        self.sessions: list[Opened | Closed] = []  # pending with the grants, in the order of arrival
         self.committed = Committed()
         self.commit_seconds = histogram("commit_seconds")
         self.table_errors = 0
         self.table_writable = True
         self._in_commit = 0
+        self._said_unescaped: set[str] = set()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, "commit")
@@ -53,7 +55,7 @@ class Receiver:
 
     def held(self) -> bool:
         """Whether the sockets must not be read: the pending set is full, with what is being committed, for that may come back."""
-        return len(self.pending) + self._in_commit >= PENDING_CAPACITY
+        return len(self.pending) + len(self.sessions) + self._in_commit >= PENDING_CAPACITY
 
     async def run(self, listeners: Sequence[Listener]) -> None:
         self.listeners = listeners
@@ -78,7 +80,10 @@ class Receiver:
             if (waiting := self.pending.get(grant.address)) is not None:
                 grant = replace(grant, count=grant.count + waiting.count)
             self.pending[grant.address] = grant
-        if self.pending:
+        if self.intake.sessions:
+            self.sessions += self.intake.sessions
+            self.intake.sessions.clear()
+        if self.pending or self.sessions:
             self._wake.set()
 
     def stop(self) -> None:
@@ -103,7 +108,7 @@ class Receiver:
             await self._commit()
             pause = GAP_SECONDS if self.table_writable else RETRY_SECONDS
             await asyncio.sleep(max(0.0, pause - (time.monotonic() - began)))
-            if self.pending:
+            if self.pending or self.sessions:
                 self._wake.set()
 
     async def _commit(self) -> None:
@@ -112,10 +117,11 @@ class Receiver:
 
     async def _commit_batch(self) -> None:
         batch, self.pending = self.pending, {}
-        self._in_commit = len(batch)
+        sessions, self.sessions = self.sessions, []
+        self._in_commit = len(batch) + len(sessions)
         loop, began = asyncio.get_running_loop(), time.perf_counter()
         try:
-            done = await loop.run_in_executor(self._executor, self.table.commit, list(batch.values()), time.time())
+            done = await loop.run_in_executor(self._executor, self.table.commit, list(batch.values()), time.time(), sessions)
         except (TableError, OSError) as error:
             self.table_errors += 1
             if self.table_writable:
@@ -124,6 +130,7 @@ class Receiver:
             for address, grant in self.pending.items():  # what came meanwhile is later
                 batch[address] = replace(grant, count=grant.count + batch[address].count) if address in batch else grant
             self.pending = batch
+            self.sessions = sessions + self.sessions
             return
         finally:
             self._in_commit = 0
@@ -134,15 +141,24 @@ class Receiver:
         self.committed = Committed(*map(add, self.committed, done))
 
     async def _beat(self) -> None:
-        said, said_at = 0, -UNLISTED_LOG_SECONDS
+        said, said_at = 0, -SUMMARY_SECONDS
         while True:
             unlisted, now = self.intake.tally.outcomes[Refusal.UNLISTED_PEER], time.monotonic()
-            if unlisted > said and now - said_at >= UNLISTED_LOG_SECONDS:
+            if unlisted > said and now - said_at >= SUMMARY_SECONDS:
                 last = self.intake.tally.last_unlisted
                 self.log.warning("refused: sender not in listen.peers", last=last, datagrams=unlisted - said)
                 said, said_at = unlisted, now
+            self._say_unescaped()
             self.control.send(heartbeat("receiver", self.table_writable, self._reason(), self.samples()))
             await asyncio.sleep(BEAT_SECONDS)
+
+    def _say_unescaped(self) -> None:
+        """Once a peer: its logins are lost until somebody declares what it is."""
+        for peer, app_name in self.intake.tally.unescaped.items():
+            if peer not in self._said_unescaped:
+                self._said_unescaped.add(peer)
+                mend = "where its syslogd escapes line feeds, say so: [[listen.source]] peers, escapes = true"
+                self.log.warning("refused: logins of a server that does not escape line feeds", peer=peer, app_name=app_name, mend=mend)
 
     def _reason(self) -> str:
         return "" if self.table_writable else "the table cannot be written: is the disk full?"
@@ -163,10 +179,10 @@ class Receiver:
             while time.monotonic() < deadline and (batch := listener.drain()):
                 self.take(batch)
             listener.close()
-        if self.pending:
+        if self.pending or self.sessions:
             await self._commit()
-        if self.pending:
-            self.log.error("stopped with grants that could not be committed", lost=len(self.pending))
+        if self.pending or self.sessions:
+            self.log.error("stopped with grants that could not be committed", lost=len(self.pending), sessions=len(self.sessions))
         self.control.send(heartbeat("receiver", False, "stopped", self.samples()))
         self._executor.shutdown()
         with contextlib.suppress(TableError):
@@ -179,6 +195,7 @@ class Receiver:
             "datagrams_received": [(("udp",), tally.received)],
             "received_bytes": [(("udp",), tally.received_bytes)],
             "outcomes": [((outcome,), count) for outcome, count in tally.outcomes.items()],
+            "unrecognised": [((app_name,), count) for app_name, count in tally.unrecognised.items()],
             "logins": [(key, count) for key, count in tally.logins.items()],
             "grants": [((name,), getattr(self.committed, name)) for name in Committed._fields],
             "peer_last_message_timestamp_seconds": [((peer,), at) for peer, at in tally.last_message.items()],

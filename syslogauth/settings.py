@@ -4,6 +4,8 @@ The ValueError's text is what the user reads: "what is wrong; how to mend it".
 """
 
 import difflib
+import fnmatch
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +82,40 @@ def networks(value: Any) -> Networks:
     return Networks(list_of(network)(value))
 
 
+def network_lines(text: str, file: str) -> tuple[str, ...]:
+    """The networks of a file: one a line, or an address; `#` begins a comment. ValueError says the line."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if word := line.partition("#")[0].strip():
+            try:
+                found.append(network(word))
+            except ValueError as error:
+                raise ValueError(f"{file}: line {number}: {error}") from None
+    return tuple(found)
+
+
+def client(value: Any) -> bytes:
+    if (packed := pack(text(value))) is None:
+        raise ValueError(
+            f"{value!r} is no address; write one such as 192.0.2.25 or 2001:db8::25 (a network cannot be looked up in the map)"
+        )
+    return packed
+
+
+def app_names(value: Any) -> dict[bytes, bytes]:
+    if not isinstance(value, dict) or not all(isinstance(known, str) for known in value.values()):
+        raise ValueError(f'{value!r} is not a table of tags; write {{ "dovecot-front" = "dovecot" }}')
+    for tag in value:
+        if not re.fullmatch(r"[\w./+-]{1,64}", tag, re.ASCII):
+            raise ValueError(f"{tag!r} is no tag; write it as syslog shows it before `[pid]:`")
+    return {tag.encode(): known.encode() for tag, known in value.items()}
+
+
+def users(value: Any) -> tuple[re.Pattern[str], ...]:
+    """Shell patterns, without regard to case: `*@example.org`."""
+    return tuple(re.compile(fnmatch.translate(word), re.IGNORECASE) for word in list_of(text)(value))
+
+
 def endpoint(value: Any) -> Endpoint:
     host, colon, port = text(value).rpartition(":")
     address = pack(host[1:-1]) if host.startswith("[") and host.endswith("]") else pack(host) if ":" not in host else None
@@ -116,6 +152,10 @@ def map_file(path: Path) -> Path:
     return path if path.name.endswith(".db") else path.with_name(path.name + ".db")
 
 
+def paths(value: Any) -> tuple[Path, ...]:
+    return tuple(list_of(absolute_path)(value))
+
+
 def mode(value: Any) -> int:
     if not isinstance(value, str) or not value.isdecimal() or len(value) not in (3, 4) or not set(value) <= set("01234567"):
         raise ValueError(f'{value!r} is not a file mode; write it as octal digits in quotes: "0640"')
@@ -139,6 +179,10 @@ def workers(value: Any) -> int:
 
 def services(value: Any) -> frozenset[str]:
     return frozenset(list_of(one_of(*SERVICES))(value))
+
+
+def servers(value: Any) -> frozenset[str]:
+    return frozenset(list_of(text)(value))
 
 
 def facilities(value: Any) -> frozenset[str]:

@@ -1,9 +1,6 @@
 """From a batch of datagrams to grants: the gate, the formats, the policy. Every datagram gets exactly one outcome.
 
-    peer known? -> source port? -> GATE -> parse -> facility? -> repeated? -> formats -> policy -> grant
-
-The gate is one compiled pattern. It matches what is certainly noise: a listed <PRI> and a header after which no known server's text
-begins as its logins do. It is a pure saving: what it lets through is read again, strictly, from the first byte.
+    peer known? -> source port? -> GATE -> parse -> facility? -> repeated? -> formats -> joined? -> policy -> grant
 
 `last message repeated N times` names no message. It renews the grant that the datagram directly before it made, from the same peer
 and hostname, or that the summary before it renewed, within REPEAT_SECONDS; otherwise it is only counted. When in that time the repeated
@@ -11,21 +8,27 @@ logins were is unknown: the renewed grant counts as granted when the line itself
 logins whose line can repeat are remembered: one with a session id (Dovecot since 2.2) never does.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, pack
-from syslogauth.core.login import GRANT, OUTCOMES, Grant, Login, Refusal
-from syslogauth.core.message import FACILITIES, MAX_DATAGRAM_BYTES, OWN_APP_NAME, Message, parse
+from syslogauth.core.formats import Recogniser
+from syslogauth.core.formats.looks import looks_like_login
+from syslogauth.core.gate import line_noise_pattern, noise_pattern
+from syslogauth.core.login import GRANT, OUTCOMES, Authenticated, Closed, Connected, Failed, Grant, Login, Logout, Opened, Refusal
+from syslogauth.core.message import MAX_DATAGRAM_BYTES, OWN_APP_NAME, Message, parse
 from syslogauth.core.policy import Policy
+from syslogauth.core.sessions import Joins
 
 REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line: repeatinterval[] = {30, 120, 600}
 REMEMBERED_PEERS = 65536  # addresses whose verdict is kept; forged ones must not fill the memory
 SWEEP_SECONDS = 60.0
 REMEMBERED_HOSTNAMES = 1024  # of one peer, whose last login may be repeated
 SYSLOG_PORT = 514
+
+UNBELIEVED = frozenset((Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS, Refusal.UNESCAPED_SOURCE))
 
 Source = tuple[str, int]  # what recvfrom() gives: host and port; IPv6 adds flow and scope, which are not read
 
@@ -38,6 +41,14 @@ class Sources:
     facilities: frozenset[str]
     without_priority: Networks = field(default_factory=Networks)
     require_source_port_514: bool = False
+    escaping: Networks = field(default_factory=Networks)  # declared in listen.source: they escape a client's line feeds
+    splitting: Networks = field(default_factory=Networks)  # declared too: they do not, and may make a second message of what follows one
+
+    def escape(self, address: bytes, with_priority: bool) -> bool:
+        """Whether a message of this sender is whole. Undeclared, one without <PRI> is taken for socklog's, which splits."""
+        if address in self.splitting:
+            return False
+        return with_priority or address in self.escaping
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ class Peer:
     name: str  # the network as configured: a metric's label
     address: bytes
     needs_priority: bool
-    escaped: bool  # what has no <PRI> is socklog's, which makes a second datagram of what follows a line feed
+    escaped: bool  # see Sources.escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Verdict:
     login: Login | None = None
     grant: Grant | None = None
     message: Message | None = None
+    session: Opened | Closed | None = None  # what begins or ends with it, where grants are held while a session is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +89,27 @@ class Tally:
     logins: dict[tuple[str, str], int] = field(default_factory=dict)
     last_message: dict[str, float] = field(default_factory=dict)
     last_login: dict[str, float] = field(default_factory=dict)
+    unrecognised: dict[str, int] = field(default_factory=dict)  # by app_name: look like logins of a known server, and were refused
+    unescaped: dict[str, str] = field(default_factory=dict)  # peer -> the server whose login was refused because the peer may split
     last_unlisted: str = ""  # the sender that was refused last, for the log: the likeliest mistake of a set-up
 
 
 class Intake:
-    def __init__(self, sources: Sources, policy: Policy) -> None:
+    """`sessions` fills while grants are held: what began and ended, in the order of arrival. Whoever commits the grants takes them."""
+
+    def __init__(self, sources: Sources, policy: Policy, recogniser: Recogniser = formats.ALL) -> None:
         self.sources = sources
         self.policy = policy
+        self.recogniser = recogniser
         self.tally = Tally()
+        self.sessions: list[Opened | Closed] = []
+        self._joins = Joins()
         self._peers: dict[str, Peer | None] = {}
         self._own_addresses: set[bytes] = {
             packed for text in sources.peers.texts if (packed := pack(text.removesuffix("/32").removesuffix("/128"))) is not None
         }
-        self._noise = noise_pattern(sources.facilities).match
+        self._noise = noise_pattern(recogniser, sources.facilities, logouts=policy.holds).match
+        self._line_noise = line_noise_pattern(recogniser).match
         self._repeatable: dict[str, dict[bytes, Repeatable]] = {}
         self._next_sweep = 0.0
 
@@ -123,6 +143,10 @@ class Intake:
                 outcomes[verdict.outcome] += 1
                 if verdict.login:
                     self._count(verdict.login, peer, now)
+                elif verdict.outcome in UNBELIEVED:
+                    self._look_again(verdict, peer)
+                if verdict.session:
+                    self.sessions.append(verdict.session)
                 if verdict.grant:
                     grants.append(verdict.grant)
         if now >= self._next_sweep:
@@ -142,7 +166,7 @@ class Intake:
 
         `escaped`: the syslogd that wrote the file escapes line feeds; otherwise formats of servers that do not are off.
         """
-        if len(line) <= MAX_DATAGRAM_BYTES and "" not in self._repeatable and LINE_NOISE.match(line):
+        if len(line) <= MAX_DATAGRAM_BYTES and "" not in self._repeatable and self._line_noise(line):
             return Verdict(Refusal.NOT_LOGIN)
         message = parse(line, needs_priority=False)
         now = time_of(message.timestamp if isinstance(message, Message) else b"")
@@ -155,7 +179,7 @@ class Intake:
         address = pack(host.partition("%")[0])
         name = self.sources.peers.find(address) if address else None
         with_priority = address not in self.sources.without_priority if address else True
-        peer = Peer(name, address, with_priority, escaped=with_priority) if name and address else None
+        peer = Peer(name, address, with_priority, self.sources.escape(address, with_priority)) if name and address else None
         self._peers[host] = peer
         if peer and len(self._own_addresses) < REMEMBERED_PEERS:
             self._own_addresses.add(peer.address)
@@ -173,13 +197,48 @@ class Intake:
         self._forget(host, message)
         if message.app_name == OWN_APP_NAME:
             return Verdict(Refusal.OWN_MESSAGE, message=message)
-        login = formats.recognise(message, escaped=peer.escaped)
-        if isinstance(login, Refusal):
-            return Verdict(login, message=message)
+        found = self.recogniser.recognise(message, escaped=peer.escaped)
+        if isinstance(found, Authenticated):
+            found = self._joins.authenticated(host, message, found, now)
+        if isinstance(found, Login):
+            return self._login(found, message, peer, host, now)
+        if isinstance(found, Refusal):
+            return Verdict(found, message=message)
+        if isinstance(found, Logout) and self.policy.holds:
+            return Verdict(Refusal.LOGOUT, message=message, session=self._closed(found.server, found.end_key, message, host, now))
+        if isinstance(found, Connected):
+            self._joins.connected(host, message, found, now)
+            return Verdict(Refusal.CONNECTED, message=message)
+        if isinstance(found, Failed):
+            self._joins.failed(host, message)
+        return Verdict(Refusal.NOT_LOGIN, message=message)
+
+    def _login(self, login: Login, message: Message, peer: Peer, host: str, now: float) -> Verdict:
         verdict = self._decide(login, message, peer, now)
         if verdict.grant and not login.session:
             self._remember(host, message.hostname, Repeatable(login, now, now))
+        if login.session_end:
+            return replace(verdict, session=self._closed(login.server, login.end_key, message, host, now))
+        if verdict.grant and login.end_key and self.policy.holds:
+            grace_seconds = verdict.grant.expires_at - now
+            until = now + self.policy.hold_max_seconds + grace_seconds
+            key = _key(host, message, login.server, login.end_key)
+            return replace(verdict, session=Opened(key, login.address, now, until, grace_seconds, login.counted))
         return verdict
+
+    def _closed(self, server: str, end_key: str, message: Message, host: str, now: float) -> Closed | None:
+        return Closed(_key(host, message, server, end_key), now) if end_key and self.policy.holds else None
+
+    def _look_again(self, verdict: Verdict, peer: Peer) -> None:
+        """Count what no format believes and yet looks like a login, and what was not believed for the sake of its sender."""
+        message = verdict.message
+        if message is None:
+            return
+        if verdict.outcome == Refusal.UNESCAPED_SOURCE:
+            self.tally.unescaped.setdefault(peer.name, message.app_name.decode("ascii"))
+        elif self.recogniser.of(message) and looks_like_login(message.text):
+            name = self.recogniser.known_as(message).decode("ascii")
+            self.tally.unrecognised[name] = self.tally.unrecognised.get(name, 0) + 1
 
     def _decide(self, login: Login, message: Message, peer: Peer, now: float) -> Verdict:
         hostname = message.hostname.decode("ascii", "backslashreplace")
@@ -218,6 +277,7 @@ class Intake:
     def _sweep(self, now: float) -> None:
         """Forget what no summary can renew any more, once in a while: each of them costs the reading of noise from its peer."""
         self._next_sweep = now + SWEEP_SECONDS
+        self._joins.sweep(now)
         for host, remembered in list(self._repeatable.items()):
             for hostname in [name for name, known in remembered.items() if now - known.last_at > REPEAT_SECONDS]:
                 del remembered[hostname]
@@ -230,38 +290,6 @@ class Intake:
         self.tally.last_login[peer.name] = now
 
 
-def noise_pattern(facilities: Iterable[str]) -> re.Pattern[bytes]:
-    """The gate: a listed <PRI>, and then no header that leads to how a login of a known server begins, or to a summary of repeats."""
-    by_frequency = (6, 5, 4, 3, 7, 2, 1, 0)  # info and notice first: the alternatives are tried in order
-    priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
-    begins = b"|".join((*(form.begins for form in formats.FORMATS), rb"message repeated ", rb"Last message '", rb"\[ID "))
-    return re.compile(
-        rb"<(?:" + priorities + rb")>(?!" + _leads_to(formats.APP_NAMES, rb"(?>(?:\[[^\]]++\])?)[: ]?+ ?+(?:" + begins + rb")") + rb")"
-    )
-
-
-def _leads_to(app_names: Iterable[bytes], after: bytes) -> bytes:
-    """A pattern for each header that leads to one of these app_names and to what is to come `after` it, or to syslogd's own words.
-
-    The header is described as parse() reads it, only more loosely (a word is anything without a blank, and may be the host or not; of
-    RFC 5424 no more than the app_name is read), so that whatever parse() and a format take is found here too. A stamp is taken
-    possessively: what begins like one leads to a known tag in no other way. Atomic groups, never `(?:...)?+`: possessive groups match
-    wrongly in Python before 3.11.5, Debian 12's among them (CPython gh-106052).
-    """
-    known = b"|".join(sorted(re.escape(name) for name in app_names))
-    tag = rb"(?:(?:" + known + rb")" + after + rb"|syslogd[\[: ]|last message )"
-    word = rb"[^ ]++ "
-    clock = rb"\d\d:\d\d:\d\d[^ ]*+ "
-    stamp = rb"(?>(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?|\d{4}-\d\d-\d\d[T ])" + clock + rb")?)"
-    relay = rb"(?>(?:<[^ ]*+ )?(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?)"
-    rfc5424 = (
-        rb"1 (?>(?:\d{4}-\d\d-\d\d )?)" + word * 2 + rb"(?:" + known + rb"|syslogd|-) "
-    )  # the stamp may hold a blank; nil is an app_name
-    return stamp + relay + rb"(?:" + word + rb")??(?:" + tag + rb"|" + rfc5424 + rb")"
-
-
-# The same for a line of a file, which may begin with svlogd's stamp, and end in any facility, and be of a server's own log
-LINE_NOISE = re.compile(
-    rb"(?>(?:<\d{1,3}>)?(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\S{8,20} )?(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?)"
-    rb"(?!" + _leads_to(formats.APP_NAMES | formats.FILE_APP_NAMES, rb"[\[: ]") + rb")"
-)
+def _key(host: str, message: Message, server: str, end_key: str) -> bytes:
+    """Which session, of which server on which host: 16 bytes, because names may be long and the table keeps one for each session."""
+    return blake2b(b"\0".join((host.encode(), message.hostname, server.encode(), end_key.encode())), digest_size=16).digest()

@@ -1,4 +1,7 @@
-"""What a line can turn out to be: a `Login` (a success in the log), a `Grant` (the permission that follows), or a `Refusal`."""
+"""What a line can turn out to be: a `Login` (a success in the log), a part of one, the end of a session, or a `Refusal`.
+
+What follows from it: a `Grant` (the permission), and, where grants are held while a session is open, `Opened` and `Closed`.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +20,9 @@ class Refusal(StrEnum):
     OWN_MESSAGE = "own_message"
     NOT_LOGIN = "not_login"
     REPEATED = "repeated"
+    CONNECTED = "connected"
+    UNJOINED = "unjoined"
+    LOGOUT = "logout"
     AMBIGUOUS = "ambiguous"
     UNESCAPED_SOURCE = "unescaped_source"
     ANONYMOUS = "anonymous"
@@ -26,6 +32,7 @@ class Refusal(StrEnum):
     SERVICE = "service"
     NEVER_NETWORK = "never_network"
     OWN_ADDRESS = "own_address"
+    RULE = "rule"
 
 
 GRANT = "grant"
@@ -41,9 +48,47 @@ class Login:
     user: str
     address: bytes  # of the client, packed, IPv4-mapped folded
     local_address: bytes | None = None  # the server's own end, where it is logged
-    session: str = ""
+    session: str = ""  # the server's id of it, never used twice: such a line does not repeat
     proxied: bool = False  # handed on by a proxy after its backend said yes
     session_end: bool = False  # logged when the session ended, not when it began
+    end_key: str = ""  # what the line of the session's end will name it by, on the same host; empty: no such line is known
+    counted: bool = False  # the end_key may name several sessions at once
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The first line of a login that takes several: who connected. The later one comes from the same process."""
+
+    server: str
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The later line: a named user was let in; the address is that of the `Connected` line of the same process."""
+
+    server: str
+    service: str
+    user: str
+    end_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The later line of a login that failed: what its process said before is void."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logout:
+    """The end of a session, named as its login's `end_key` said."""
+
+    server: str
+    end_key: str
+
+
+Report = Login | Connected | Authenticated | Failed | Logout
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +104,23 @@ class Grant:
     hostname: str
     peer: str
     count: int = 1  # logins merged into it
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that holds its address's grant while it is open (policy.hold_while_connected). Times are Unix seconds."""
+
+    key: bytes  # 16 bytes: which session, of which server on which host
+    address: bytes
+    opened_at: float
+    held_until: float  # a lost logout must not hold it for ever
+    grace_seconds: float  # runs from the last close
+    counted: bool = False  # the key may name several sessions at once
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The end of the session with this key; nothing where none is known."""
+
+    key: bytes
+    closed_at: float

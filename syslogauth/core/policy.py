@@ -1,9 +1,10 @@
-"""Which logins become grants: services, networks that never authorise, our own addresses, and for how long.
+"""Which logins become grants: services, networks that never authorise, our own addresses, the site's rules, and for how long.
 
 A policy is pure: the login, the sending peer and `now` go in, a `Grant` or a `Refusal` comes out. `deny` and `revoke` are not
 here but in the table, because they are commands of an operator that every process must see at once.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from syslogauth.core.address import Networks
@@ -11,8 +12,31 @@ from syslogauth.core.login import Grant, Login, Refusal
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What is done with the logins that it matches in each of its parts; None is no condition.
+
+    `services` None stands for policy.services: a rule opens another service only by its name. `users` are compared without regard to
+    case. `grace_seconds` None refuses.
+    """
+
+    services: frozenset[str] | None = None
+    servers: frozenset[str] | None = None
+    networks: Networks | None = None
+    users: tuple[re.Pattern[str], ...] | None = None
+    grace_seconds: float | None = None
+
+    def matches(self, login: Login, services: frozenset[str]) -> bool:
+        return (
+            login.service in (services if self.services is None else self.services)
+            and (self.servers is None or login.server in self.servers)
+            and (self.networks is None or login.address in self.networks)
+            and (self.users is None or any(user.fullmatch(login.user) for user in self.users))
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """`grace_seconds` runs from the moment of receipt (law 4)."""
+    """`grace_seconds` runs from the moment of receipt (law 4), or from the last close of a session where grants are held meanwhile."""
 
     grace_seconds: float
     services: frozenset[str]
@@ -20,21 +44,31 @@ class Policy:
     never_own: bool = True
     proxied: bool = True
     qpopper_stats: bool = False
+    rules: tuple[Rule, ...] = ()
+    hold_max_seconds: float = 0.0  # 0: a grant is not held while a session is open
+
+    @property
+    def holds(self) -> bool:
+        return self.hold_max_seconds > 0
 
     def decide(self, login: Login, own_addresses: frozenset[bytes] | set[bytes], hostname: str, peer: str, now: float) -> Grant | Refusal:
-        """The grant for a login received at `now` (Unix seconds), or why there is none.
+        """The grant for a login received at `now` (Unix seconds), or why there is none. The first rule that matches decides.
 
         `own_addresses` are those of the sending peers: a login from one of them is a webmail's, and relaying for it would relay
-        for everybody who can reach the webmail.
+        for everybody who can reach the webmail. No rule overrides that, nor the never networks.
         """
         if login.session_end and not self.qpopper_stats:
             return Refusal.SESSION_END
         if login.proxied and not self.proxied:
             return Refusal.PROXIED
-        if login.service not in self.services:
+        rule = next((rule for rule in self.rules if rule.matches(login, self.services)), None) if self.rules else None
+        if rule is None and login.service not in self.services:
             return Refusal.SERVICE
         if self.never_own and (login.address == login.local_address or login.address in own_addresses):
             return Refusal.OWN_ADDRESS
         if login.address in self.never:
             return Refusal.NEVER_NETWORK
-        return Grant(login.address, now + self.grace_seconds, now, login.service, login.server, login.user, hostname, peer)
+        grace_seconds = self.grace_seconds if rule is None else rule.grace_seconds
+        if grace_seconds is None:
+            return Refusal.RULE
+        return Grant(login.address, now + grace_seconds, now, login.service, login.server, login.user, hostname, peer)

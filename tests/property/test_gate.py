@@ -9,18 +9,21 @@ from hypothesis import strategies as st
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks
-from syslogauth.core.intake import Intake, Sources, noise_pattern
+from syslogauth.core.gate import noise_pattern
+from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.login import Refusal
 from syslogauth.core.message import MAX_DATAGRAM_BYTES
 from syslogauth.core.policy import Policy
 from tests.headers import HEADERS
 
 FACILITIES = frozenset({"mail", "local0"})
-POLICY = Policy(1800.0, frozenset({"imap", "pop3", "submission", "managesieve"}), qpopper_stats=True)
+POLICY = Policy(1800.0, frozenset({"imap", "pop3", "submission", "managesieve"}), qpopper_stats=True, hold_max_seconds=3600.0)
 SOURCES = Sources(Networks(("10.0.0.0/8",)), FACILITIES)
-GATE = noise_pattern(FACILITIES)
+GATE = noise_pattern(formats.ALL, FACILITIES, logouts=True)
 NOISE = {Refusal.NOT_LOGIN, Refusal.MALFORMED, Refusal.CONTROL_BYTES, Refusal.OWN_MESSAGE}
 SAMPLES = [(sample.app_name.encode(), sample.text.encode()) for form in formats.FORMATS for sample in form.samples if not sample.own_log]
+SAMPLES += [(sequence.app_name.encode(), text.encode()) for form in formats.FORMATS for sequence in form.sequences for text in sequence.texts[:1]]
+SAMPLES += [(app_name.encode(), text.encode()) for form in formats.FORMATS for app_name, text in form.logouts]
 SUMMARY = b"last message repeated 3 times"
 
 # A header put together from pieces that the senders use, and some that none does, in any order.

@@ -35,7 +35,8 @@ def patterns() -> Iterator[tuple[str, re.Pattern[bytes]]]:
         for name, value in vars(module).items():
             held = value.values() if isinstance(value, dict) else (value,)
             yield from ((f"{module.__name__.rpartition('.')[2]}.{name}", found) for found in held if isinstance(found, re.Pattern))
-    yield "intake.noise_pattern", intake.noise_pattern({"mail", "local0"})
+    yield "gate.noise_pattern", gate.noise_pattern(formats.ALL, {"mail", "local0"}, logouts=True)
+    yield "gate.line_noise_pattern", gate.line_noise_pattern(formats.ALL)
 
 
 PATTERNS = list(patterns())
@@ -128,7 +129,7 @@ def quick(run: Callable[[], object], length: int) -> bool:
 
 def test_the_patterns_of_core_are_found() -> None:
     expected = {"message.HEADER", "message.REPEATED_TEXT", "dovecot.LINE", "dovecot.PROXIED", "dovecot.VALUES", "qpopper.LOGIN", "uw.LINE"}
-    assert {*expected, "intake.noise_pattern"} <= {name for name, _ in PATTERNS}
+    assert {*expected, "gate.noise_pattern"} <= {name for name, _ in PATTERNS}
 
 
 @pytest.mark.parametrize("backtracks", [rb"a*a*b", rb".*,.*,b", rb"[a,]*a[a,]*b"], ids=repr)

@@ -4,35 +4,80 @@ A message goes to every format that lists its app_name (Courier and UW share `im
 AMBIGUOUS and refused, whatever each makes of it: an odd but genuine login may be lost, a forged one is never granted.
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
 from syslogauth.core.formats import dovecot, qpopper, uw
-from syslogauth.core.formats.grammar import Format
-from syslogauth.core.login import Login, Refusal
+from syslogauth.core.formats.check import faults
+from syslogauth.core.formats.grammar import Format, any_prefix
+from syslogauth.core.login import Failed, Refusal, Report
 from syslogauth.core.message import Message
 
 FORMATS: tuple[Format, ...] = (dovecot.FORMAT, qpopper.FORMAT, uw.FORMAT)
 
-_BY_APP_NAME = {tag: tuple(f for f in FORMATS if tag in f.app_names) for f in FORMATS for tag in f.app_names}
-_BY_FILE_APP_NAME = {tag: tuple(f for f in FORMATS if tag in f.file_app_names) for f in FORMATS for tag in f.file_app_names}
-APP_NAMES = frozenset(_BY_APP_NAME)
-FILE_APP_NAMES = frozenset(_BY_FILE_APP_NAME)
 
+class Recogniser:
+    """Several formats together: which of them a message goes to, and what it then reports.
 
-def recognise(message: Message, *, escaped: bool = True) -> Login | Refusal:
-    """The login that the message reports, or why it reports none. Tags of log files count only where there was no <PRI>.
-
-    `escaped`: the source cannot have split a message at a client's line feed.
+    `app_names`: further tags, each read as the known one that it stands for (`dovecot-front`, of Dovecot's instance_name, as `dovecot`).
     """
-    formats = _BY_APP_NAME.get(message.app_name, ())
-    if message.priority is None:
-        formats += _BY_FILE_APP_NAME.get(message.app_name, ())
-    taken = [(form, found) for form in formats if (found := form.recognise(message)) is not Refusal.NOT_LOGIN]
-    if len(taken) > 1:
-        return Refusal.AMBIGUOUS
-    for form, found in taken:
-        return Refusal.UNESCAPED_SOURCE if isinstance(found, Login) and not (escaped or form.escapes) else found
-    return Refusal.NOT_LOGIN
+
+    def __init__(self, formats: Iterable[Format] = FORMATS, app_names: Mapping[bytes, bytes] | None = None) -> None:
+        self.formats = tuple(_under(form, app_names or {}) for form in formats)
+        self._by_app_name = _by_tag((form, form.app_names) for form in self.formats)
+        self._by_file_app_name = _by_tag((form, form.file_app_names) for form in self.formats)
+        self.app_names = frozenset(self._by_app_name)
+        self.file_app_names = frozenset(self._by_file_app_name)
+
+    def of(self, message: Message) -> tuple[Format, ...]:
+        """The formats that the message's app_name names. Tags of log files count only where there was no <PRI>."""
+        app_name = message.app_name
+        formats = self._by_app_name.get(app_name) or self._by_app_name.get(any_prefix(app_name), ())
+        if message.priority is None:
+            formats += self._by_file_app_name.get(app_name, ())
+        return formats
+
+    def known_as(self, message: Message) -> bytes:
+        """The app_name as the formats list it: a metric's label, since a prefix is anybody's choice."""
+        app_name = message.app_name
+        return app_name if app_name in self._by_app_name else any_prefix(app_name)
+
+    def recognise(self, message: Message, *, escaped: bool = True) -> Report | Refusal:
+        """What the message reports, or why it reports nothing. `escaped`: the source cannot have split a message at a client's line feed."""
+        taken = [(form, found) for form in self.of(message) if (found := form.recognise(message)) is not Refusal.NOT_LOGIN]
+        if len(taken) > 1:
+            return Refusal.AMBIGUOUS
+        for form, found in taken:
+            if not (escaped or form.escapes or isinstance(found, Refusal | Failed)):
+                return Refusal.UNESCAPED_SOURCE
+            return found
+        return Refusal.NOT_LOGIN
+
+    def check(self) -> list[str]:
+        """What is wrong with any format, a sentence each: asked when the daemon starts, and by the tests."""
+        return [fault for form in self.formats for fault in faults(form)]
 
 
-def check() -> list[str]:
-    """What is wrong with any format, a sentence each: asked when the daemon starts, and by the tests."""
-    return [fault for form in FORMATS for fault in form.check()]
+def _under(form: Format, app_names: Mapping[bytes, bytes]) -> Format:
+    """The format with the tags that stand for one of its own."""
+    more = {tag: form.app_names[known] for tag, known in app_names.items() if known in form.app_names}
+    if not more:
+        return form
+    lines = tuple(
+        replace(line, app_names=line.app_names | {tag for tag in more if app_names[tag] in line.app_names}) if line.app_names else line
+        for line in form.lines
+    )
+    return replace(form, app_names={**form.app_names, **more}, lines=lines)
+
+
+def _by_tag(formats: Iterable[tuple[Format, Mapping[bytes, str]]]) -> dict[bytes, tuple[Format, ...]]:
+    found: dict[bytes, tuple[Format, ...]] = {}
+    for form, tags in formats:
+        for tag in tags:
+            found[tag] = (*found.get(tag, ()), form)
+    return found
+
+
+ALL = Recogniser()
+APP_NAMES, FILE_APP_NAMES = ALL.app_names, ALL.file_app_names
+recognise, check = ALL.recognise, ALL.check

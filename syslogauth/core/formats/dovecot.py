@@ -8,29 +8,26 @@ comes twice: `user=<...>` holds up to 80 bytes of the client's choice where auth
 """
 
 import re
-from dataclasses import replace
 
 from syslogauth.core.address import pack
-from syslogauth.core.formats.grammar import ADDRESS, Format, Sample, client_address, compiled, printable
+from syslogauth.core.formats.grammar import ADDRESS, SERVICES, Format, Kind, Line, Sample, client_address, printable, whole
 from syslogauth.core.login import Login, Refusal
 from syslogauth.core.message import Message
 
-SERVICES = {b"imap": "imap", b"pop3": "pop3", b"submission": "submission", b"managesieve": "managesieve", b"sieve": "managesieve"}
-SERVICE = rb"(?P<service>imap|pop3|submission|managesieve|sieve)-login: "
 SERVICE_LOGIN = rb"(?:imap|pop3|submission|managesieve|sieve)-login: "
+SERVICE = rb"(?P<service>imap|pop3|submission|managesieve|sieve)-login: "
+TAGS = {b"imap-login": "imap", b"pop3-login": "pop3", b"submission-login": "submission", b"managesieve-login": "managesieve"}
 NAME = rb"[^\x00-\x1f\x7f<>()]{1,320}?"
 HOST_PORT = rb"[\w.:-]{1,255}"
-LINE, PROXIED, OLD = compiled(
-    SERVICE + rb"(?:Login|Logged in): (?P<elements>[a-z_]{2,16}=.*)",
-    SERVICE + rb"proxy\((?P<name>" + NAME + rb")(?:," + HOST_PORT + rb")?\): [Ss]tarted proxying to "
-    rb"(?:remote host|<" + HOST_PORT + rb">|" + HOST_PORT + rb")(?: \(\d{1,6}\.\d{3} secs\))?: (?P<elements>[a-z_]{2,16}=.*)",
-    rb"(?P<service>imap|pop3)-login: Login: (?P<user>[^\x00-\x20\x7f<>\[\],=]{1,255}) \[(?P<address>" + ADDRESS + rb")\]",
+ELEMENTS = rb"(?P<elements>(?:[a-z_]{2,16}=|TLS|secured).*)"
+SUCCESS = rb"(?:Login|Logged in): " + ELEMENTS
+STARTED = (
+    rb"proxy\((?P<name>" + NAME + rb")(?:," + HOST_PORT + rb")?\): [Ss]tarted proxying to "
+    rb"(?:remote host|<" + HOST_PORT + rb">|" + HOST_PORT + rb")(?: \(\d{1,6}\.\d{3} secs\))?: " + ELEMENTS
 )
 # Dovecot's own log file: `dovecot: STAMP Info: imap-login: Login: ...` (1.x), `STAMP imap-login: Info: Login: ...` (2.x)
-OWN_LOG_1, OWN_LOG_2 = compiled(
-    rb"(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} \d\d) \d\d:\d\d:\d\d Info: (?P<text>.*)",
-    rb"Info: (?P<text>.*)",
-)
+OWN_1 = rb"(?P<own>(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} \d\d) \d\d:\d\d:\d\d Info: )?"
+OWN_2 = rb"Info: "
 KEY = re.compile(rb"[a-z_]{2,16}=|TLSv1|TLS|secured")
 QUOTED = rb"<([^\x00-\x1f\x7f<>]{1,320})>"  # str_sanitize() cuts at 80 since 2.2; 320: the longest address (RFC 3696, erratum 1690)
 VALUES = {
@@ -56,33 +53,21 @@ USUAL = re.compile(
 )
 
 
-def recognise(message: Message) -> Login | Refusal:
-    text = message.text
-    if message.app_name != b"dovecot":  # a tag of the own log file: the service is in the tag
-        if (own := OWN_LOG_2.fullmatch(text)) is None:
-            return Refusal.NOT_LOGIN
-        text = message.app_name + b": " + own["text"]
-    elif message.priority is None and (own := OWN_LOG_1.fullmatch(text)):
-        text = own["text"]
-    if line := OLD.fullmatch(text):
-        address = client_address(line["address"])
-        return Login("dovecot", SERVICES[line["service"]], printable(line["user"]), address) if address else Refusal.BAD_ADDRESS
-    if line := LINE.fullmatch(text):
-        return _login(line["service"], line["elements"])
-    if line := PROXIED.fullmatch(text):
-        login = _login(line["service"], line["elements"])
-        if isinstance(login, Login) and login.user == printable(line["name"]):
-            return replace(login, proxied=True)
-        return login if isinstance(login, Refusal) else Refusal.AMBIGUOUS
-    return Refusal.NOT_LOGIN
-
-
-def _login(service: bytes, text: bytes) -> Login | Refusal:
+def read(message: Message, found: re.Match[bytes]) -> Login | Refusal:
+    part = found.groupdict()
+    if part.get("own") and message.priority is not None:
+        return Refusal.NOT_LOGIN
+    service = SERVICES[part.get("service") or message.app_name.partition(b"-")[0]]
+    name = part.get("name")
+    text = part["elements"]
     usual = USUAL.fullmatch(text)
     values = dict(zip(USUAL_KEYS, usual.groups(b""), strict=True)) if usual else _elements(text)
     if not {b"user=", b"method=", b"rip=", b"lip="} <= values.keys():
         return Refusal.AMBIGUOUS
-    if b"rip=" in values[b"user="]:  # read rightly here, but a name that holds the key is an attack or a mistake
+    user = values[b"user="]
+    if b"rip=" in user:  # read rightly here, but a name that holds the key is an attack or a mistake
+        return Refusal.AMBIGUOUS
+    if name is not None and name != user:
         return Refusal.AMBIGUOUS
     if values[b"method="].upper() == b"ANONYMOUS":
         return Refusal.ANONYMOUS
@@ -91,7 +76,11 @@ def _login(service: bytes, text: bytes) -> Login | Refusal:
         return Refusal.BAD_ADDRESS
     local_address = pack(values[b"lip="].decode("ascii"))
     session = values.get(b"session=", b"").decode("ascii")
-    return Login("dovecot", SERVICES[service], printable(values[b"user="]), address, local_address, session)
+    return Login(
+        *("dovecot", service, printable(user), address, local_address, session),
+        proxied=name is not None,
+        end_key="" if name is not None else session,  # a proxy's end of session is its backend's matter
+    )
 
 
 def _elements(text: bytes) -> dict[bytes, bytes]:
@@ -113,12 +102,30 @@ def _elements(text: bytes) -> dict[bytes, bytes]:
 
 TAIL = "rip=192.0.2.25, lip=192.0.2.1, mpid=80, session=<Yw62FttgdcTAAAIZ>"
 
+PROCESS = rb"(?:imap|pop3|submission|managesieve|sieve)\([^\x00-\x1f\x7f<>()]{1,320}\)<\d{1,10}><(?P<session>[A-Za-z0-9+/=]{8,64})>: "
+OLD = rb"(?P<service>imap|pop3)-login: Login: (?P<user>[^\x00-\x20\x7f<>\[\],=]{1,255}) \[(?P<address>" + ADDRESS + rb")\]"
+SYSLOG, OWN_FILE = frozenset((b"dovecot",)), frozenset(TAGS)
+
 FORMAT = Format(
     name="dovecot",
-    app_names=frozenset((b"dovecot",)),
+    app_names={b"dovecot": ""},
+    file_app_names=TAGS,
+    lines=(
+        Line(Kind.LOGIN, whole(OWN_1 + SERVICE + SUCCESS), app_names=SYSLOG, read=read),
+        Line(Kind.LOGIN, whole(OWN_1 + SERVICE + STARTED), app_names=SYSLOG, proxied=True, read=read),
+        Line(Kind.LOGIN, whole(OLD), app_names=SYSLOG),
+        Line(Kind.LOGIN, whole(OWN_2 + SUCCESS), app_names=OWN_FILE, read=read),
+        Line(Kind.LOGIN, whole(OWN_2 + STARTED), app_names=OWN_FILE, proxied=True, read=read),
+        Line(Kind.LOGOUT, whole(PROCESS + rb"(?:Disconnected|Connection closed|Logged out)[^\x00-\x1f\x7f]{0,512}"), app_names=SYSLOG),
+    ),
     begins=SERVICE_LOGIN + rb"(?:Login: |Logged in: |proxy\()",
-    file_app_names=frozenset((b"imap-login", b"pop3-login", b"submission-login", b"managesieve-login")),
-    recognise=recognise,
+    logout_begins=rb"(?:imap|pop3|submission|managesieve|sieve)\([^ ]{1,320}>: (?:Disconnected|Connection closed|Logged out)",
+    others=rb"(?!"
+    + SERVICE_LOGIN
+    + rb")|"
+    + SERVICE_LOGIN
+    + rb"(?:Disconnected|Login aborted|Aborted login|Authenticate|ID sent|Info|Warning|Error|Debug)",
+    ends="session",
     samples=(
         Sample("dovecot", f"imap-login: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap"),
         Sample("dovecot", f"pop3-login: Logged in: user=<bob@example.org>, method=APOP, {TAIL}", "192.0.2.25", "bob@example.org", "pop3"),

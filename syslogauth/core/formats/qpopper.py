@@ -6,51 +6,34 @@
 The source position stands there in debugging builds only. `at (...)` and the host of Stats are the client's reverse DNS name or its
 address. A failure line begins with the client's own USER word, so that only the whole line from both ends can be believed.
 Stats is written when an authenticated session ends: a login is marked `session_end`, and policy.qpopper_stats says whether it counts.
-Qpopper logs to facility local0 everywhere but on Linux and OSF/1 (LOG_MAIL).
+Qpopper logs to facility local0 everywhere but on Linux and OSF/1 (LOG_MAIL). Nothing is escaped; a user name is cut at 64 bytes.
 """
 
-from syslogauth.core.formats.grammar import ADDRESS, PTR_NAME, Format, Sample, client_address, compiled, printable
-from syslogauth.core.login import Login, Refusal
-from syslogauth.core.message import Message
+from syslogauth.core.formats.grammar import ADDRESS, PTR_NAME, Format, Kind, Line, Sample, whole
 
-USER = rb'[^\x00-\x20\x7f"()]{1,64}'
+USER = rb'(?P<user>[^\x00-\x20\x7f"()]{1,64})'
 HOST = rb"(?:" + PTR_NAME + rb"|" + ADDRESS + rb")"
+CLIENT = rb"(?P<address>" + ADDRESS + rb")"
 SOURCE_LINE = rb"(?: \[pop_[a-z]{1,16}\.c:\d{1,5}\])?"
-LOGIN, STATS = compiled(
-    rb'\(v[0-9][\w.-]{0,31}\) POP login by user "(?P<user>'
-    + USER
-    + rb')" at \('
-    + HOST
-    + rb"\) (?P<address>"
-    + ADDRESS
-    + rb")"
-    + SOURCE_LINE,
-    rb"Stats: (?P<user>"
-    + USER
-    + rb") \d{1,10} \d{1,20} \d{1,10} \d{1,20} (?:"
-    + HOST
-    + rb" )?(?P<address>"
-    + ADDRESS
-    + rb")"
-    + SOURCE_LINE,
-)
-
-
-def recognise(message: Message) -> Login | Refusal:
-    for pattern in (LOGIN, STATS):
-        if line := pattern.fullmatch(message.text):
-            address = client_address(line["address"])
-            if address is None:
-                return Refusal.BAD_ADDRESS
-            return Login("qpopper", "pop3", printable(line["user"]), address, session_end=pattern is STATS)
-    return Refusal.NOT_LOGIN
-
 
 FORMAT = Format(
     name="qpopper",
-    app_names=frozenset((b"qpopper", b"popper", b"in.qpopper", b"in.popper")),
-    begins=rb"\(v[0-9]|Stats: ",
-    recognise=recognise,
+    app_names=dict.fromkeys((b"qpopper", b"popper", b"in.qpopper", b"in.popper"), "pop3"),
+    lines=(
+        Line(
+            Kind.LOGIN, whole(rb'\(v[0-9][\w.-]{0,31}\) POP login by user "' + USER + rb'" at \(' + HOST + rb"\) " + CLIENT + SOURCE_LINE)
+        ),
+        Line(
+            Kind.LOGIN,
+            whole(rb"Stats: " + USER + rb" \d{1,10} \d{1,20} \d{1,10} \d{1,20} (?:" + HOST + rb" )?" + CLIENT + SOURCE_LINE),
+            session_end=True,
+        ),
+    ),
+    begins=rb"\(v[0-9][^ ]*+ POP login|Stats: ",
+    others=rb"[^ ]++ at |Possible probe|\[AUTH\] Failed|\(v[0-9][^ ]*+ Servicing",
+    ends="process",
+    facility="local0",
+    notes="Logs to facility local0 except on Linux and OSF/1 (LOG_MAIL): forward local0.info too. Logs logins only where log-login is set.",
     samples=(
         Sample("qpopper", '(v4.0.9) POP login by user "bob" at (c1.example.net) 192.0.2.25 [pop_log.c:244]', "192.0.2.25", "bob", "pop3"),
         Sample("in.qpopper", '(v4.0.19) POP login by user "bob" at (192.0.2.25) 192.0.2.25', "192.0.2.25", "bob", "pop3"),

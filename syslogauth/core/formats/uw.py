@@ -10,43 +10,57 @@ begin with Login (failed, disabled, excessive login failures, SYSTEM BREAK-IN AT
 `IMAP login to host=` is ipop3d logging in to a server of the client's choice.
 """
 
-from syslogauth.core.formats.grammar import ADDRESS, PTR_NAME, Format, Sample, client_address, compiled, printable
-from syslogauth.core.login import Login, Refusal
+import re
+
+from syslogauth.core.formats.grammar import ADDRESS, PTR_NAME, Format, Kind, Line, Sample, whole
+from syslogauth.core.login import Refusal, Report
 from syslogauth.core.message import Message
 
-USER = rb"[^\x00-\x20\x7f]{1,80}"
-(LINE,) = compiled(
-    rb"(?:Admin )?(?:Login|Authenticated|Auth|APOP) user=(?P<user>"
-    + USER
-    + rb") host=(?P<host>(?:"
-    + PTR_NAME
-    + rb" )?\[(?P<address>"
-    + ADDRESS
-    + rb")\])"
-    rb"(?: mech=[A-Z0-9-]{1,20}| nmsgs=\d{1,10}/\d{1,10}| no mailbox)?",
-)
+USER = rb"(?P<user>[^\x00-\x20\x7f]{1,80})"
+CLIENT = rb"host=(?P<host>(?:" + PTR_NAME + rb" )?\[(?P<address>" + ADDRESS + rb")\])"
 HOST_CUT_BYTES = 80  # of exactly that length, the field may be `NAME [9.9.9.9] [address]` cut after a bracket of the name's owner
-SERVICES = {b"imapd": "imap", b"imaps": "imap", b"ipop3d": "pop3", b"ipop3s": "pop3"}
 
 
-def recognise(message: Message) -> Login | Refusal:
-    line = LINE.fullmatch(message.text)
-    if line is None:
-        return Refusal.NOT_LOGIN
-    if line["user"].lower() == b"anonymous":
-        return Refusal.ANONYMOUS
-    if b"host=" in line["user"] or len(line["host"]) == HOST_CUT_BYTES:
+def read(message: Message, found: re.Match[bytes]) -> Report | Refusal:
+    if len(found["host"]) == HOST_CUT_BYTES:
         return Refusal.AMBIGUOUS
-    address = client_address(line["address"])
-    return Login("uw", SERVICES[message.app_name], printable(line["user"]), address) if address else Refusal.BAD_ADDRESS
+    return FORMAT.report(LOGIN, message, found)
 
+
+LOGIN = Line(
+    Kind.LOGIN,
+    whole(
+        rb"(?:Admin )?(?:Login|Authenticated|Auth|APOP) user="
+        + USER
+        + rb" "
+        + CLIENT
+        + rb"(?: mech=[A-Z0-9-]{1,20}| nmsgs=\d{1,10}/\d{1,10}| no mailbox)?"
+    ),
+    own_keys=(b"host=",),
+    read=read,
+)
 
 FORMAT = Format(
     name="uw",
-    app_names=frozenset(SERVICES),
+    app_names={b"imapd": "imap", b"imaps": "imap", b"ipop3d": "pop3", b"ipop3s": "pop3"},
+    lines=(
+        LOGIN,
+        Line(
+            Kind.LOGOUT,
+            whole(
+                rb"(?:Logout|Autologout|Update|Killed \(lost mailbox lock\)) user="
+                + USER
+                + rb" "
+                + CLIENT
+                + rb"(?: nmsgs=\d{1,10}(?:/\d{1,10}| ndele=\d{1,10}(?: nseen=\d{1,10})?))?"
+            ),
+        ),
+    ),
     begins=rb"(?:Admin )?(?:Login|Authenticated|Auth|APOP) user=",
-    recognise=recognise,
+    logout_begins=rb"(?:Logout|Autologout|Update|Killed \(lost mailbox lock\)) user=",
+    others=rb"Logout|Autologout|Killed|Update|Login (?:failed|failure|disabled|excessive|SYSTEM|anonymous)|Unexpected|Command stream|imaps? SSL|pop3s? SSL",
     escapes=False,
+    ends="process",
     samples=(
         Sample("imapd", "Login user=bob host=client.example.net [198.51.100.7]", "198.51.100.7", "bob", "imap"),
         Sample("imapd", "Authenticated user=bob host=[::ffff:192.0.2.25] mech=PLAIN", "192.0.2.25", "bob", "imap"),
@@ -57,6 +71,12 @@ FORMAT = Format(
         Sample("ipop3d", "APOP user=bob host=[192.0.2.25] nmsgs=0/0", "192.0.2.25", "bob", "pop3"),
         Sample("ipop3d", "Admin Login user=bob host=client.example.net [192.0.2.25] nmsgs=3/3", "192.0.2.25", "bob", "pop3"),
         Sample("ipop3d", "Login user=bob host=client.example.net [192.0.2.25] no mailbox", "192.0.2.25", "bob", "pop3"),
+    ),
+    logouts=(
+        ("imapd", "Logout user=bob host=client.example.net [192.0.2.25]"),
+        ("imapd", "Autologout user=bob host=[192.0.2.25]"),
+        ("ipop3d", "Update user=bob host=client.example.net [192.0.2.25] nmsgs=3 ndele=1 nseen=2"),
+        ("ipop3d", "Logout user=bob host=client.example.net [192.0.2.25] nmsgs=3 ndele=0"),
     ),
     near_misses=(
         ("imapd", "Login failed user=bob auth=bob host=client.example.net [192.0.2.25]"),

@@ -1,0 +1,89 @@
+"""The gate: one compiled pattern that matches what is certainly noise, so that no object is built for it.
+
+Noise has a listed <PRI> and a header after which no known server's text begins as its logins do (nor as the ends of its sessions, where
+those count), nor looks like a login in any other words. It is a pure saving: what it lets through is read again, strictly, from the first byte.
+
+The header is described as parse() reads it, only more loosely (a word is anything without a blank, and may be the host or not; of RFC 5424
+no more than the app_name is read), so that whatever parse() and a format take is found here too. A stamp is taken possessively: what
+begins like one leads to a known tag in no other way. Atomic groups, never `(?:...)?+`: possessive groups match wrongly in Python before
+3.11.5, Debian 12's among them (CPython gh-106052).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from syslogauth.core.formats import Recogniser
+from syslogauth.core.formats.grammar import Format
+from syslogauth.core.formats.looks import SUCCESS
+from syslogauth.core.message import FACILITIES
+
+WORD = rb"[^ ]++ "
+CLOCK = rb"\d\d:\d\d:\d\d[^ ]*+ "
+STAMP = rb"(?>(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?|\d{4}-\d\d-\d\d[T ])" + CLOCK + rb")?)"
+RELAY = rb"(?>(?:<[^ ]*+ )?(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?)"
+AFTER_TAG = rb"(?>(?:\[[^ \]]*+\])?)[: ]?+ ?+"
+WRAPPED = rb"message repeated |Last message '|\[ID "  # of any program: rsyslog's and syslog-ng's repeats, Solaris's message id
+LOOKED_AT = 200  # bytes of a text that are searched for the words of a success
+
+
+def noise_pattern(recogniser: Recogniser, facilities: Iterable[str], *, logouts: bool) -> re.Pattern[bytes]:
+    """The gate of a socket. `logouts`: whether the end of a session is more than noise."""
+    by_frequency = (6, 5, 4, 3, 7, 2, 1, 0)  # info and notice first: the alternatives are tried in order
+    priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
+    tags = {tag: AFTER_TAG + rb"(?:" + _texts(forms, logouts) + rb")" for tag, forms in _formats_by_tag(recogniser).items()}
+    return re.compile(rb"<(?:" + priorities + rb")>(?!" + _leads_to(tags) + rb")")
+
+
+def line_noise_pattern(recogniser: Recogniser) -> re.Pattern[bytes]:
+    """The same for a line of a file, which may begin with svlogd's stamp, and end in any facility, and be of a server's own log."""
+    tags = dict.fromkeys(recogniser.app_names | recogniser.file_app_names, rb"[\[: ]")
+    return re.compile(
+        rb"(?>(?:<\d{1,3}>)?(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\S{8,20} )?(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?)(?!" + _leads_to(tags) + rb")"
+    )
+
+
+def _formats_by_tag(recogniser: Recogniser) -> dict[bytes, tuple[Format, ...]]:
+    return {tag: tuple(form for form in recogniser.formats if tag in form.app_names) for tag in recogniser.app_names}
+
+
+def _texts(forms: Iterable[Format], logouts: bool) -> bytes:
+    """How the texts begin that must be read under a tag that these formats share."""
+    forms = tuple(forms)
+    begins = [form.begins for form in forms] + [form.logout_begins for form in forms if logouts and form.logout_begins]
+    others = [form.others for form in forms if form.others] + [form.logout_begins for form in forms if not logouts and form.logout_begins]
+    known = rb"(?!" + b"|".join(others) + rb")" if others else b""
+    return b"|".join((*begins, WRAPPED, known + rb"[^\n]{0,%d}?(?:" % LOOKED_AT + SUCCESS + rb")"))
+
+
+def _leads_to(tags: Mapping[bytes, bytes]) -> bytes:
+    """A pattern for each header that leads to a tag and what is to come after it, or to syslogd's own words."""
+    by_rest: dict[bytes, list[bytes]] = {}
+    for tag, rest in sorted(tags.items()):
+        by_rest.setdefault(rest, []).append(tag)
+    known = rb"(?:" + _trie([tag for tag in tags if not tag.startswith(b"*/")]) + _suffixes(tags) + rb")"
+    texts = b"|".join(
+        rb"(?:" + _trie([t for t in of if not t.startswith(b"*/")]) + _suffixes(of) + rb")" + rest for rest, of in by_rest.items()
+    )
+    tag = rb"(?:(?=" + known + rb"[\[: ])(?:" + texts + rb")|syslogd[\[: ]|last message )"
+    rfc5424 = (
+        rb"1 (?>(?:\d{4}-\d\d-\d\d )?)" + WORD * 2 + rb"(?:" + known + rb"|syslogd|-) "
+    )  # the stamp may hold a blank; nil is an app_name
+    return STAMP + RELAY + rb"(?:" + WORD + rb")??(?:" + tag + rb"|" + rfc5424 + rb")"
+
+
+def _suffixes(tags: Iterable[bytes]) -> bytes:
+    suffixes = [tag[2:] for tag in tags if tag.startswith(b"*/")]
+    return rb"|[\w.-]{1,64}+/(?:" + _trie(suffixes) + rb")" if suffixes else b""
+
+
+def _trie(words: Iterable[bytes]) -> bytes:
+    """The alternatives by common beginnings: a word that is none of them is refused at its first byte, however many they are."""
+    words = sorted(set(words))
+    if not words:
+        return rb"(?!)"
+    branches = []
+    for first in sorted({word[:1] for word in words}):
+        rests = [word[1:] for word in words if word[:1] == first]
+        branches.append(re.escape(first) + (b"" if rests == [b""] else _trie(rests)) if first else b"")
+    branches.sort(key=lambda branch: branch == b"")  # the empty one last: the longest word first
+    return branches[0] if len(branches) == 1 else rb"(?:" + b"|".join(branches) + rb")"
