@@ -8,6 +8,7 @@ from syslogauth.core.address import Networks
 from syslogauth.core.formats import FORMATS, Recogniser
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.policy import Policy
+from syslogauth.limits import Limits
 from syslogauth.maps import MapSettings
 from syslogauth.record import Bounds
 from syslogauth.table import Table
@@ -27,15 +28,17 @@ def sources_of(config: Config) -> Sources:
 
 
 def file_escapes(config: Config, path: str) -> bool | None:
-    """Whether what wrote this file is declared to escape a client's line feeds; None where nothing is."""
-    name = Path(path).absolute()
-    return next((source.escapes for source in config.listen.source for pattern in source.files if fnmatch(str(name), str(pattern))), None)
+    """Whether what wrote this file is declared to escape a client's line feeds; None where nothing is. As for peers, a single no counts."""
+    name = str(Path(path).absolute())
+    declared = [source.escapes for source in config.listen.source if any(fnmatch(name, str(pattern)) for pattern in source.files)]
+    return all(declared) if declared else None
 
 
 def policy_of(config: Config) -> Policy:
     policy = config.policy
     return Policy(
         *(policy.grace_seconds, policy.services, policy.never_networks, policy.never_own, policy.proxied, policy.qpopper_stats),
+        trusted_proxies=policy.trusted_proxies,
         rules=policy.rule,
         hold_max_seconds=policy.hold_max_seconds if policy.hold_while_connected else 0.0,
     )

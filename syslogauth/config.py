@@ -24,6 +24,7 @@ from syslogauth.where import ConfigError
 __all__ = ["Config", "ConfigError", "Endpoint", "Export", "Listen", "Log", "Metrics", "Policy", "load", "parse", "unsafe"]
 
 FORMATS = ("auto", "hash9", "hash2", "makemap")
+FILES_CHARACTERS = 1 << 19  # all of them are handed on in one line, of at most control.MAX_LINE_BYTES, JSON taking 6 bytes for one
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -57,6 +58,7 @@ class Policy:
     never_networks_files: tuple[Path, ...]
     never_own: bool
     proxied: bool
+    trusted_proxies: Networks
     qpopper_stats: bool
     hold_while_connected: bool
     hold_max_seconds: float
@@ -131,6 +133,7 @@ SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> se
         "never_networks_files": (settings.paths, []),
         "never_own": (settings.flag, True),
         "proxied": (settings.flag, True),
+        "trusted_proxies": (settings.networks, []),
         "qpopper_stats": (settings.flag, False),
         "hold_while_connected": (settings.flag, False),
         "hold_max_seconds": (settings.number(1, 86400 * 31, "seconds"), 43200),
@@ -283,17 +286,27 @@ def _never(reading: _Reading, policy: dict[str, Any], files: Mapping[str, str] |
     """Add the networks of never_networks_files to those of never_networks; the files' texts."""
     read: dict[str, str] = {}
     texts: tuple[str, ...] = policy["never_networks"].texts if "never_networks" in policy else ()
+    key = "policy.never_networks_files"
     for path in map(str, policy.get("never_networks_files", ())):
         try:
-            read[path] = Path(path).read_text(encoding="utf-8") if files is None else files[path]
+            read[path] = _text(path) if files is None else files[path]
             texts += settings.network_lines(read[path], path)
-        except (OSError, UnicodeDecodeError) as error:
-            reading.wrong("policy.never_networks_files", f"{path} cannot be read ({error}); make it a text with one network a line")
+        except OSError as error:
+            reading.wrong(key, f"{path} cannot be read ({error.strerror}); make it a text with one network a line, or take it out")
+        except UnicodeDecodeError:
+            reading.wrong(key, f"{path} is no UTF-8; make it a text with one network a line")
         except ValueError as error:
-            reading.wrong("policy.never_networks_files", str(error))
+            reading.wrong(key, str(error))
+    if sum(map(len, read.values())) > FILES_CHARACTERS:
+        reading.wrong(key, f"more than {FILES_CHARACTERS} characters in all; put networks together, and take comments out")
     if "never_networks" in policy:
         policy["never_networks"] = Networks(texts)
     return read
+
+
+def _text(path: str) -> str:
+    with Path(path).open(encoding="utf-8") as file:
+        return file.read(FILES_CHARACTERS + 1)
 
 
 def _sources(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> tuple[Source, ...]:
@@ -302,15 +315,18 @@ def _sources(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> tup
             reading.wrong(
                 f"{name}.escapes", "is missing; write true where it escapes a client's line feeds (rsyslog, the BSDs'), false where not"
             )
-        if not values.get("files", ()) and not getattr(values.get("peers"), "texts", True):
+        if values.get("files") == () and values.get("peers", Networks(("::/0",))).texts == ():
             reading.wrong(name, "names no peers and no files; write one of them")
     return () if reading.mistakes else tuple(Source(**values) for _, values in tables)
 
 
 def _rules(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> tuple[Rule, ...]:
     for name, values in tables:
-        if (values.get("grace_seconds") is None) is not values.get("refuse", False) and "grace_seconds" in values:
+        if {"grace_seconds", "refuse"} <= values.keys() and (values["grace_seconds"] is None) is not values["refuse"]:
             reading.wrong(name, "says neither or both of grace_seconds and refuse; write grace_seconds = N, or refuse = true")
+        for key in ("service", "server", "networks", "user"):
+            if (value := values.get(key)) is not None and not (value.texts if isinstance(value, Networks) else value):
+                reading.wrong(f"{name}.{key}", "the list is empty, so that the rule would match nothing; leave the key out for any")
     if reading.mistakes:
         return ()
     return tuple(Rule(*(values[key] for key in ("service", "server", "networks", "user", "grace_seconds"))) for _, values in tables)

@@ -2,10 +2,8 @@
 
     peer known? -> source port? -> GATE -> parse -> facility? -> repeated? -> formats -> joined? -> policy -> grant
 
-`last message repeated N times` names no message. It renews the grant that the datagram directly before it made, from the same peer
-and hostname, or that the summary before it renewed, within REPEAT_SECONDS; otherwise it is only counted. When in that time the repeated
-logins were is unknown: the renewed grant counts as granted when the line itself came, so that a revocation since then voids it. Only
-logins whose line can repeat are remembered: one with a session id (Dovecot since 2.2) never does.
+When the repeated logins were of which a summary speaks is unknown: the renewed grant counts as granted when the line itself came, so that
+a revocation since then voids it.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,17 +13,15 @@ from hashlib import blake2b
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, pack
 from syslogauth.core.formats import Recogniser
-from syslogauth.core.formats.looks import looks_like_login
 from syslogauth.core.gate import line_noise_pattern, noise_pattern
-from syslogauth.core.login import GRANT, OUTCOMES, Authenticated, Closed, Connected, Failed, Grant, Login, Logout, Opened, Refusal
+from syslogauth.core.login import GRANT, OUTCOMES, Authenticated, Closed, Connected, Cut, Failed, Grant, Login, Logout, Opened, Refusal
 from syslogauth.core.message import MAX_DATAGRAM_BYTES, OWN_APP_NAME, Message, parse
 from syslogauth.core.policy import Policy
+from syslogauth.core.recent import Recent
 from syslogauth.core.sessions import Joins
 
-REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line: repeatinterval[] = {30, 120, 600}
 REMEMBERED_PEERS = 65536  # addresses whose verdict is kept; forged ones must not fill the memory
 SWEEP_SECONDS = 60.0
-REMEMBERED_HOSTNAMES = 1024  # of one peer, whose last login may be repeated
 SYSLOG_PORT = 514
 
 UNBELIEVED = frozenset((Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS, Refusal.UNESCAPED_SOURCE))
@@ -70,15 +66,6 @@ class Verdict:
     session: Opened | Closed | None = None  # what begins or ends with it, where grants are held while a session is open
 
 
-@dataclass(frozen=True, slots=True)
-class Repeatable:
-    """A login whose line may be summed up: when it came, and when it or a summary of it came last."""
-
-    login: Login
-    login_at: float
-    last_at: float
-
-
 @dataclass(slots=True)
 class Tally:
     """Plain counters of the hot path, read by whoever publishes them."""
@@ -110,13 +97,13 @@ class Intake:
         }
         self._noise = noise_pattern(recogniser, sources.facilities, logouts=policy.holds).match
         self._line_noise = line_noise_pattern(recogniser).match
-        self._repeatable: dict[str, dict[bytes, Repeatable]] = {}
+        self._recent = Recent()
         self._next_sweep = 0.0
 
     def feed(self, batch: Iterable[tuple[bytes, Source]], now: float) -> list[Grant]:
         """The grants that a batch gives, in the order of arrival. Counts one outcome for each datagram. `now`: Unix seconds."""
         grants = []
-        tally, peers, noise, repeatable = self.tally, self._peers, self._noise, self._repeatable
+        tally, peers, noise, attentive = self.tally, self._peers, self._noise, self._recent.hosts
         outcomes, any_port = tally.outcomes, not self.sources.require_source_port_514
         received = received_bytes = noises = 0  # locals: at a million datagrams a second each attribute shows
         last_peer = None
@@ -134,8 +121,8 @@ class Intake:
                 tally.last_message[peer.name] = now
             if noise(datagram) and len(datagram) <= MAX_DATAGRAM_BYTES and (any_port or source[1] == SYSLOG_PORT):
                 noises += 1
-                if host in repeatable:
-                    self._forget(host, parse(datagram))
+                if host in attentive:
+                    self._recent.came(host, parse(datagram), now)
             elif not any_port and source[1] != SYSLOG_PORT:
                 outcomes[Refusal.SOURCE_PORT] += 1
             else:
@@ -166,7 +153,7 @@ class Intake:
 
         `escaped`: the syslogd that wrote the file escapes line feeds; otherwise formats of servers that do not are off.
         """
-        if len(line) <= MAX_DATAGRAM_BYTES and "" not in self._repeatable and self._line_noise(line):
+        if len(line) <= MAX_DATAGRAM_BYTES and "" not in self._recent.hosts and self._line_noise(line):
             return Verdict(Refusal.NOT_LOGIN)
         message = parse(line, needs_priority=False)
         now = time_of(message.timestamp if isinstance(message, Message) else b"")
@@ -186,15 +173,15 @@ class Intake:
         return peer
 
     def _judge(self, message: Message | Refusal, peer: Peer, host: str, now: float) -> Verdict:
+        if not isinstance(message, Refusal) and message.repeats:
+            return self._repeat(message, peer, host, now)
+        rest_of_cut = self._recent.came(host, message, now)
         if isinstance(message, Refusal):
-            self._forget(host, message)
             return Verdict(message)
         if message.facility is not None and message.facility not in self.sources.facilities:
-            self._forget(host, message)
             return Verdict(Refusal.UNLISTED_FACILITY, message=message)
-        if message.repeats:
-            return self._repeat(message, peer, host, now)
-        self._forget(host, message)
+        if rest_of_cut:
+            return Verdict(Refusal.CUT, message=message)
         if message.app_name == OWN_APP_NAME:
             return Verdict(Refusal.OWN_MESSAGE, message=message)
         found = self.recogniser.recognise(message, escaped=peer.escaped)
@@ -205,10 +192,13 @@ class Intake:
         if isinstance(found, Refusal):
             return Verdict(found, message=message)
         if isinstance(found, Logout) and self.policy.holds:
-            return Verdict(Refusal.LOGOUT, message=message, session=self._closed(found.server, found.end_key, message, host, now))
+            return Verdict(Refusal.LOGOUT, message=message, session=self._closed(found.server, found.end_key, message, peer, now))
         if isinstance(found, Connected):
             self._joins.connected(host, message, found, now)
             return Verdict(Refusal.CONNECTED, message=message)
+        if isinstance(found, Cut):
+            self._recent.cut(host, message, now)
+            return Verdict(Refusal.CUT, message=message)
         if isinstance(found, Failed):
             self._joins.failed(host, message)
         return Verdict(Refusal.NOT_LOGIN, message=message)
@@ -216,18 +206,18 @@ class Intake:
     def _login(self, login: Login, message: Message, peer: Peer, host: str, now: float) -> Verdict:
         verdict = self._decide(login, message, peer, now)
         if verdict.grant and not login.session:
-            self._remember(host, message.hostname, Repeatable(login, now, now))
+            self._recent.remember(host, message.hostname, login, now)
         if login.session_end:
-            return replace(verdict, session=self._closed(login.server, login.end_key, message, host, now))
+            return replace(verdict, session=self._closed(login.server, login.end_key, message, peer, now))
         if verdict.grant and login.end_key and self.policy.holds:
             grace_seconds = verdict.grant.expires_at - now
             until = now + self.policy.hold_max_seconds + grace_seconds
-            key = _key(host, message, login.server, login.end_key)
+            key = _key(peer, message, login.server, login.end_key)
             return replace(verdict, session=Opened(key, login.address, now, until, grace_seconds, login.counted))
         return verdict
 
-    def _closed(self, server: str, end_key: str, message: Message, host: str, now: float) -> Closed | None:
-        return Closed(_key(host, message, server, end_key), now) if end_key and self.policy.holds else None
+    def _closed(self, server: str, end_key: str, message: Message, peer: Peer, now: float) -> Closed | None:
+        return Closed(_key(peer, message, server, end_key), now) if end_key and self.policy.holds else None
 
     def _look_again(self, verdict: Verdict, peer: Peer) -> None:
         """Count what no format believes and yet looks like a login, and what was not believed for the sake of its sender."""
@@ -236,7 +226,7 @@ class Intake:
             return
         if verdict.outcome == Refusal.UNESCAPED_SOURCE:
             self.tally.unescaped.setdefault(peer.name, message.app_name.decode("ascii"))
-        elif self.recogniser.of(message) and looks_like_login(message.text):
+        elif self.recogniser.overlooks(message):
             name = self.recogniser.known_as(message).decode("ascii")
             self.tally.unrecognised[name] = self.tally.unrecognised.get(name, 0) + 1
 
@@ -248,41 +238,21 @@ class Intake:
         return Verdict(GRANT, login, decision, message)
 
     def _repeat(self, message: Message, peer: Peer, host: str, now: float) -> Verdict:
-        known = self._repeatable.get(host, {}).get(message.hostname)
-        if known is None or not 0 <= now - known.last_at <= REPEAT_SECONDS:
-            self._forget(host, message)
+        if message.facility is not None and message.facility not in self.sources.facilities:
+            self._recent.came(host, message, now)
+            return Verdict(Refusal.UNLISTED_FACILITY, message=message)
+        known = self._recent.repeatable(host, message.hostname, now)
+        if known is None:
+            self._recent.came(host, message, now)
             return Verdict(Refusal.REPEATED, message=message)
-        self._repeatable[host][message.hostname] = replace(known, last_at=now)
         verdict = self._decide(known.login, message, peer, now)
         return replace(verdict, grant=replace(verdict.grant, granted_at=known.login_at)) if verdict.grant else verdict
 
-    def _remember(self, host: str, hostname: bytes, known: Repeatable) -> None:
-        if host not in self._repeatable and len(self._repeatable) >= REMEMBERED_PEERS:
-            return
-        remembered = self._repeatable.setdefault(host, {})
-        if len(remembered) < REMEMBERED_HOSTNAMES:
-            remembered[hostname] = known
-
-    def _forget(self, host: str, message: Message | Refusal) -> None:
-        """Another message of the same peer and hostname came between: a summary after it speaks of that one."""
-        if (remembered := self._repeatable.get(host)) is None:
-            return
-        if isinstance(message, Refusal):
-            remembered.clear()
-        else:
-            remembered.pop(message.hostname, None)
-        if not remembered:
-            del self._repeatable[host]
-
     def _sweep(self, now: float) -> None:
-        """Forget what no summary can renew any more, once in a while: each of them costs the reading of noise from its peer."""
+        """Forget, once in a while, what nothing can refer to any more."""
         self._next_sweep = now + SWEEP_SECONDS
         self._joins.sweep(now)
-        for host, remembered in list(self._repeatable.items()):
-            for hostname in [name for name, known in remembered.items() if now - known.last_at > REPEAT_SECONDS]:
-                del remembered[hostname]
-            if not remembered:
-                del self._repeatable[host]
+        self._recent.sweep(now)
 
     def _count(self, login: Login, peer: Peer, now: float) -> None:
         key = (login.server, login.service)
@@ -290,6 +260,10 @@ class Intake:
         self.tally.last_login[peer.name] = now
 
 
-def _key(host: str, message: Message, server: str, end_key: str) -> bytes:
-    """Which session, of which server on which host: 16 bytes, because names may be long and the table keeps one for each session."""
-    return blake2b(b"\0".join((host.encode(), message.hostname, server.encode(), end_key.encode())), digest_size=16).digest()
+def _key(peer: Peer, message: Message, server: str, end_key: str) -> bytes:
+    """Which session, of which server on which host: 16 bytes, because names may be long and the table keeps one for each session.
+
+    The peer by its packed address: after a restart on another socket it may be written as an IPv4-mapped one.
+    """
+    names = (message.hostname, server.encode(), end_key.encode())
+    return blake2b(bytes((len(peer.address),)) + peer.address + b"\0".join(names), digest_size=16).digest()

@@ -22,6 +22,7 @@ class Refusal(StrEnum):
     REPEATED = "repeated"
     CONNECTED = "connected"
     UNJOINED = "unjoined"
+    CUT = "cut"
     LOGOUT = "logout"
     AMBIGUOUS = "ambiguous"
     UNESCAPED_SOURCE = "unescaped_source"
@@ -32,6 +33,7 @@ class Refusal(StrEnum):
     SERVICE = "service"
     NEVER_NETWORK = "never_network"
     OWN_ADDRESS = "own_address"
+    UNTRUSTED_PROXY = "untrusted_proxy"
     RULE = "rule"
 
 
@@ -53,6 +55,7 @@ class Login:
     session_end: bool = False  # logged when the session ended, not when it began
     end_key: str = ""  # what the line of the session's end will name it by, on the same host; empty: no such line is known
     counted: bool = False  # the end_key may name several sessions at once
+    via: bytes | None = None  # who named the address, where it was not the server that saw it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,14 @@ class Logout:
     end_key: str
 
 
-Report = Login | Connected | Authenticated | Failed | Logout
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A line that its server's logger cut: its next line is the rest of this one, and wholly a client's text."""
+
+    server: str
+
+
+Report = Login | Connected | Authenticated | Failed | Logout | Cut
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ What is none of these is MALFORMED: a refusal, never an exception. The host is t
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from syslogauth.core.login import Refusal
 
@@ -45,6 +45,7 @@ class Message:
     procid: bytes
     text: bytes
     repeats: int = 0  # > 0: "last message repeated N times", which names no message
+    stripped_bytes: int = field(default=0, compare=False)  # blanks and the like at the end, which are not in the text
 
     @property
     def facility(self) -> str | None:
@@ -66,10 +67,11 @@ RFC5424 = (
     rb"1 (?P<stamp5>-|" + ISO_STAMP + rb") (?P<host5>[!-~]{1,255}) (?P<app5>[!-~]{1,48}) (?P<pid5>[!-~]{1,128}) [!-~]{1,32} "
     rb"(?:-|(?:\[" + SD_NAME + rb"(?: " + SD_NAME + rb'="(?:[^"\\\]]|\\.){0,1024}")*\]){1,32})(?: +(?:\xef\xbb\xbf)? *(?P<text5>.*))?'
 )
+BARE_TAG = rb"mailboxlog"  # as Zimbra's administrators set up rsyslog's imfile: Tag="mailboxlog", without the colon
 RFC3164 = (
     rb"(?:<[a-z0-9]{1,9}\.[a-z0-9]{1,9}> )?" + FORWARDED + rb"(?:(?P<host>" + HOST + rb") )??"
     rb"(?:(?:syslogd: )?last message repeated (?P<repeats>\d{1,9}) times?"
-    rb"|(?!" + IPV6_HOST + rb")(?P<app>[\w./+-]{1,64})(?:\[(?P<pid>\d{1,10})\](?::| )|:) ?"
+    rb"|(?:(?!" + IPV6_HOST + rb")(?P<app>[\w./+-]{1,64})(?:\[(?P<pid>\d{1,10})\](?::| )|:) ?|(?P<bare>" + BARE_TAG + rb") )"
     rb"(?:\[ID \d{1,10} [a-z0-9]{1,9}\.[a-z]{1,9}\] ?)?(?P<text>.*))"
 )
 # An atomic group, for a possessive one matches wrongly in Python before 3.11.5 (CPython gh-106052)
@@ -94,6 +96,7 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
     """
     if len(datagram) > MAX_DATAGRAM_BYTES:
         return Refusal.OVERSIZE
+    sent_bytes = len(datagram)
     datagram = datagram.rstrip(TRAILER)
     if len(datagram.translate(None, CONTROL)) != len(datagram):
         return Refusal.CONTROL_BYTES
@@ -109,13 +112,13 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
     header = HEADER.fullmatch(datagram, found.end() if found else 0)
     if header is None:
         return Refusal.MALFORMED
-    return _message(priority, header)
+    return _message(priority, header, sent_bytes - len(datagram))
 
 
-def _message(priority: int | None, header: re.Match[bytes]) -> Message | Refusal:
+def _message(priority: int | None, header: re.Match[bytes], stripped_bytes: int) -> Message | Refusal:
     part = header.groupdict(default=b"")
     if not part["app5"]:
-        hostname, app_name, procid, text = part["origin"] or part["relayed"] or part["host"], part["app"], part["pid"], part["text"]
+        hostname, app_name, procid, text = part["origin"] or part["relayed"] or part["host"], part["app"] or part["bare"], part["pid"], part["text"]
         if part["repeats"]:
             return Message(priority, part["stamp"], hostname, b"", b"", b"", int(part["repeats"]))
     else:
@@ -128,7 +131,7 @@ def _message(priority: int | None, header: re.Match[bytes]) -> Message | Refusal
     if wrapped := REPEATED_TEXT.fullmatch(text):  # rsyslog's $RepeatedMsgReduction quotes the message: read it once
         text = wrapped["text"]
     repeats = int(found["repeats"]) if (found := SUPPRESSED_TEXT.fullmatch(text)) else 0
-    return Message(priority, part["stamp"] or part["stamp5"], hostname, app_name, procid, text, repeats)
+    return Message(priority, part["stamp"] or part["stamp5"], hostname, app_name, procid, text, repeats, stripped_bytes)
 
 
 def _value(field: bytes) -> bytes:

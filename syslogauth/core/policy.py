@@ -44,6 +44,7 @@ class Policy:
     never_own: bool = True
     proxied: bool = True
     qpopper_stats: bool = False
+    trusted_proxies: Networks = field(default_factory=Networks)
     rules: tuple[Rule, ...] = ()
     hold_max_seconds: float = 0.0  # 0: a grant is not held while a session is open
 
@@ -61,6 +62,8 @@ class Policy:
             return Refusal.SESSION_END
         if login.proxied and not self.proxied:
             return Refusal.PROXIED
+        if login.via is not None and login.via not in self.trusted_proxies:
+            return Refusal.UNTRUSTED_PROXY
         rule = next((rule for rule in self.rules if rule.matches(login, self.services)), None) if self.rules else None
         if rule is None and login.service not in self.services:
             return Refusal.SERVICE

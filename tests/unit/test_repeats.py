@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from syslogauth.core import intake
+from syslogauth.core import intake, recent
 from syslogauth.core.address import Networks, canonical
-from syslogauth.core.intake import REPEAT_SECONDS, Intake, Sources
+from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.login import Grant, Refusal
 from syslogauth.core.policy import Policy
+from syslogauth.core.recent import REPEAT_SECONDS
 from syslogauth.record import Bounds
 from syslogauth.table import Committed, Table
 
@@ -188,18 +189,18 @@ def test_a_summary_renews_the_last_login_alone() -> None:
 
 
 def test_hostnames_of_one_peer_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "REMEMBERED_HOSTNAMES", 4)
+    monkeypatch.setattr(recent, "CAPACITY_OF_ONE", 4)
     one = new()
     fed(one, *(at(0, STAMP + b"mail%d " % n + UW) for n in range(20)))
-    assert [b"mail0", b"mail1", b"mail2", b"mail3"] == list(one._repeatable[PEER])
+    assert [b"mail0", b"mail1", b"mail2", b"mail3"] == list(one._recent.hosts[PEER].repeatable)
 
 
 def test_senders_of_one_listed_network_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "REMEMBERED_PEERS", 4)
+    monkeypatch.setattr(recent, "CAPACITY_HOSTS", 4)
     one = new()
     senders = [f"10.0.1.{n}" for n in range(20)]
     assert [GRACE] * 20 == fed(one, *(at(0, STAMP + UW, sender) for sender in senders))
-    assert senders[:4] == list(one._repeatable)
+    assert senders[:4] == list(one._recent.hosts)
     assert [GRACE + 30] * 4 == fed(one, *(at(30, STAMP + SUMMARY, sender) for sender in senders))
 
 
@@ -207,13 +208,13 @@ def test_what_no_summary_can_renew_any_more_is_swept_whoever_sends_next() -> Non
     one = new()
     fed(one, at(0, MAIL1 + UW), at(100, MAIL2 + UW), at(0, MAIL1 + UW, OTHER))
     fed(one, at(REPEAT_SECONDS + 1, MAIL1 + NOISE, "10.0.0.3"))
-    assert {PEER: [b"mail2"]} == {host: list(remembered) for host, remembered in one._repeatable.items()}
+    assert {PEER: [b"mail2"]} == {host: list(of.repeatable) for host, of in one._recent.hosts.items()}
     fed(one, at(REPEAT_SECONDS + 101 + intake.SWEEP_SECONDS, MAIL1 + NOISE, "10.0.0.3"))
-    assert {} == one._repeatable
+    assert {} == one._recent.hosts
 
 
 def test_a_memory_that_was_swept_has_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "REMEMBERED_PEERS", 1)
+    monkeypatch.setattr(recent, "CAPACITY_HOSTS", 1)
     one = new()
     later = REPEAT_SECONDS + 1
     fed(one, at(0, STAMP + UW), at(0, STAMP + UW, OTHER), at(later, STAMP + NOISE, "10.0.0.3"), at(later, STAMP + UW, OTHER))

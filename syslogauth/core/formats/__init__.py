@@ -1,19 +1,34 @@
 """The mail servers whose logins are recognised: one file a family, one name here.
 
 A message goes to every format that lists its app_name (Courier and UW share `imapd`). Where two formats know the same line, it is
-AMBIGUOUS and refused, whatever each makes of it: an odd but genuine login may be lost, a forged one is never granted.
+AMBIGUOUS and refused, whatever each makes of it: an odd but genuine login may be lost, a forged one is never granted. Only a site's own
+format may take what the others find ambiguous: its administrator knows what their server writes.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from syslogauth.core.formats import dovecot, qpopper, uw
+from syslogauth.core.formats import cucipop, dovecot, mailutils, popa3d, qpopper, solid_pop3d, teapop, tpop3d, uw, vm_pop3d, vpopmail
 from syslogauth.core.formats.check import faults
 from syslogauth.core.formats.grammar import Format, any_prefix
-from syslogauth.core.login import Failed, Refusal, Report
+from syslogauth.core.formats.looks import looks_like_login
+from syslogauth.core.login import Cut, Failed, Logout, Refusal, Report
 from syslogauth.core.message import Message
 
-FORMATS: tuple[Format, ...] = (dovecot.FORMAT, qpopper.FORMAT, uw.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    cucipop.FORMAT,
+    dovecot.FORMAT,
+    mailutils.FORMAT,
+    popa3d.FORMAT,
+    qpopper.FORMAT,
+    solid_pop3d.FORMAT,
+    teapop.FORMAT,
+    tpop3d.FORMAT,
+    uw.FORMAT,
+    vm_pop3d.FORMAT,
+    vpopmail.FORMAT,
+)
 
 
 class Recogniser:
@@ -46,12 +61,24 @@ class Recogniser:
         """What the message reports, or why it reports nothing. `escaped`: the source cannot have split a message at a client's line feed."""
         taken = [(form, found) for form in self.of(message) if (found := form.recognise(message)) is not Refusal.NOT_LOGIN]
         if len(taken) > 1:
-            return Refusal.AMBIGUOUS
+            taken = [(form, found) for form, found in taken if form.site or found is not Refusal.AMBIGUOUS]
+            if len(taken) != 1 or not taken[0][0].site:
+                return Refusal.AMBIGUOUS
         for form, found in taken:
-            if not (escaped or form.escapes or isinstance(found, Refusal | Failed)):
+            if not (escaped or form.escapes or isinstance(found, Refusal | Failed | Cut)):
                 return Refusal.UNESCAPED_SOURCE
             return found
         return Refusal.NOT_LOGIN
+
+    def overlooks(self, message: Message) -> bool:
+        """Whether the message looks like a login of a server that we know, and none of its formats knows what it is."""
+        forms = self.of(message)
+        if not forms or not looks_like_login(message.text):
+            return False
+        return not any(
+            (form.others and re.match(form.others, message.text)) or isinstance(form.recognise(message), Failed | Logout | Cut)
+            for form in forms
+        )
 
     def check(self) -> list[str]:
         """What is wrong with any format, a sentence each: asked when the daemon starts, and by the tests."""

@@ -4,7 +4,7 @@ import re
 
 from syslogauth.core.address import canonical
 from syslogauth.core.formats import pattern
-from syslogauth.core.formats.grammar import Format, Kind, message_of
+from syslogauth.core.formats.grammar import Format, Kind, Sample, message_of
 from syslogauth.core.login import Authenticated, Connected, Login, Logout
 
 FORGED = "203.0.113.66"
@@ -14,6 +14,7 @@ NEEDS = {  # the groups without which a line of a kind says nothing
     Kind.AUTHENTICATED: ("user",),
     Kind.FAILED: (),
     Kind.LOGOUT: (),
+    Kind.CUT: (),
 }
 
 
@@ -39,7 +40,11 @@ def _samples(form: Format) -> list[str]:
         if not sample.own_log and not begins.match(sample.text.encode()):
             found.append(f"{form.name}: `begins` would refuse sample {sample.text!r}")
         message = message_of(sample.app_name, sample.text)
-        if taken := [line for line in form.lines if line.pattern.fullmatch(message.text) and _has(line.app_names, message.app_name)][1:]:
+        if taken := [
+            line
+            for line in form.lines
+            if line.kind is Kind.LOGIN and line.pattern.fullmatch(message.text) and _has(line.app_names, message.app_name)
+        ][1:]:
             found.append(f"{form.name}: {1 + len(taken)} lines take sample {sample.text!r}; one must")
         login = form.recognise(message)
         yields = (canonical(login.address), login.user, login.service) if isinstance(login, Login) else login
@@ -52,7 +57,7 @@ def _forgeries(form: Format) -> list[str]:
     """Each sample with a user whose name goes on like the line itself, another address in it: that one must never come out."""
     found = []
     for sample in form.samples:
-        before, user, rest = sample.text.partition(sample.user)
+        before, user, rest = _around_user(form, sample)
         if user and sample.address in rest:
             name = user + rest.replace(sample.address, FORGED)
             login = form.recognise(message_of(sample.app_name, before + name + rest))
@@ -61,6 +66,16 @@ def _forgeries(form: Format) -> list[str]:
                     f"{form.name}: a user named {name!r} would move the address to {FORGED}; take the separators out of the user's characters"
                 )
     return found
+
+
+def _around_user(form: Format, sample: Sample) -> tuple[str, str, str]:
+    """The text before the user's name, the name, and what follows: by the group of the line that takes it, if there is one."""
+    text = sample.text.encode()
+    for line in form.lines:
+        if "user" in line.pattern.groupindex and _has(line.app_names, sample.app_name.encode()) and (found := line.pattern.fullmatch(text)):
+            start, end = found.span("user")
+            return text[:start].decode(), text[start:end].decode(), text[end:].decode()
+    return sample.text.partition(sample.user)
 
 
 def _sequences(form: Format) -> list[str]:

@@ -2,8 +2,7 @@
 
     bob 192.0.2.25 0, 0 (0), 3 (12345)            user, client, then the session's statistics
 
-It is written by default where the mailbox was not empty, with -a always, with -q never; a login has no other line. It is marked
-`session_end`: whether it counts is the policy's to say. The name comes first in the line: one word of up to 40 bytes, not escaped, of
+It is written by default where the mailbox was not empty, with -a always, with -q never; a login has no other line. The name comes first in the line: one word of up to 40 bytes, not escaped, of
 a user that was let in.
 """
 
@@ -19,10 +18,9 @@ FORMAT = Format(
                 rb"(?P<user>[^\x00-\x20\x7f]{1,40}) (?P<address>" + ADDRESS + rb") "
                 rb"\d{1,10}, \d{1,10} \(\d{1,20}\), \d{1,10} \(\d{1,20}\)"
             ),
-            session_end=True,
         ),
     ),
-    begins=rb"[^ ]{1,40} [0-9A-Fa-f:.]{2,45} \d{1,10}, \d",
+    begins=rb"(?>[^ ]{1,40}) (?>[0-9A-Fa-f:.]{2,45}) \d",
     others=rb"Invalid command |authentication fail|mailbox ",
     notes="Logs a login only when its session ends, and by default only where there was mail: run it with -a, never with -q.",
     samples=(

@@ -45,6 +45,8 @@ VALUES = {
     for key in keys.split()
 }
 
+SHOWN_BYTES = 40  # of what is wrong, in an explanation
+
 # The order that Dovecot has by default, read in one go because nearly every login has it; the same classes, so the same answer
 USUAL_KEYS = (b"user=", b"method=", b"rip=", b"lip=", b"session=")
 USUAL = re.compile(
@@ -61,7 +63,7 @@ def read(message: Message, found: re.Match[bytes]) -> Login | Refusal:
     name = part.get("name")
     text = part["elements"]
     usual = USUAL.fullmatch(text)
-    values = dict(zip(USUAL_KEYS, usual.groups(b""), strict=True)) if usual else _elements(text)
+    values = dict(zip(USUAL_KEYS, usual.groups(b""), strict=True)) if usual else _elements(text)[0]
     if not {b"user=", b"method=", b"rip=", b"lip="} <= values.keys():
         return Refusal.AMBIGUOUS
     user = values[b"user="]
@@ -83,21 +85,52 @@ def read(message: Message, found: re.Match[bytes]) -> Login | Refusal:
     )
 
 
-def _elements(text: bytes) -> dict[bytes, bytes]:
-    """The values by key; none at all where a key comes twice, or where anything is not of the closed set."""
+def explain(message: Message, found: re.Match[bytes]) -> str:
+    """Why read() refused the line, in words for its server's administrator."""
+    part = found.groupdict()
+    if part.get("own") and message.priority is not None:
+        return "it is a line of Dovecot's own log file, which is not taken from the network"
+    values, fault = _elements(part["elements"], found.start("elements"))
+    if fault:
+        return fault
+    if missing := [key.decode() for key in (b"user=", b"method=", b"rip=", b"lip=") if key not in values]:
+        return f"it has no {' and no '.join(missing)}: login_log_format_elements needs user, method, rip and lip"
+    user = printable(values[b"user="])
+    if b"rip=" in values[b"user="]:
+        return f"the user's name {user!r} holds `rip=`, a key of the line itself"
+    if (name := part.get("name")) is not None and name != values[b"user="]:
+        return f"proxy({printable(name)}) and user=<{user}> are not the same user"
+    return f"rip={printable(values[b'rip='])} is no address that a client can have"
+
+
+def _elements(text: bytes, start: int = 0) -> tuple[dict[bytes, bytes], str]:
+    """The values by key, and what is wrong: no values at all where a key comes twice, or where anything is not of the closed set.
+
+    `start`: where the elements begin in the message, for the words about what is wrong.
+    """
     values: dict[bytes, bytes] = {}
     position = 0
     while key := KEY.match(text, position):
-        if key[0] in values or key[0] not in VALUES or not (value := VALUES[key[0]].match(text, key.end())):
-            return {}
+        at = f"after {start + position} bytes of the text"
+        if key[0] not in VALUES:
+            return {}, f"{at}, {printable(key[0])} is an element that is not known"
+        if key[0] in values:
+            return {}, f"{at}, {printable(key[0])} comes a second time: one of the two is a client's text"
+        if not (value := VALUES[key[0]].match(text, key.end())):
+            return {}, f"{at}, {printable(text[position : position + SHOWN_BYTES])!r} is no value that Dovecot gives {printable(key[0])}"
         values[key[0]] = value[1]
         position = value.end()
         if position == len(text):
-            return values
+            return values, ""
         if not text.startswith(b", ", position):
-            return {}
+            left = printable(text[position : position + SHOWN_BYTES])
+            return {}, f"after {start + position} bytes of the text, {printable(key[0])} ends, and instead of a comma {left!r} follows"
         position += 2
-    return {}
+    left = printable(text[position : position + SHOWN_BYTES])
+    return {}, (
+        f"after {start + position} bytes of the text, {left!r} is no element that is known: "
+        "login_log_format_elements may hold keyed ones alone (a bare SNI or user is a client's text)"
+    )
 
 
 TAIL = "rip=192.0.2.25, lip=192.0.2.1, mpid=80, session=<Yw62FttgdcTAAAIZ>"
@@ -111,11 +144,11 @@ FORMAT = Format(
     app_names={b"dovecot": ""},
     file_app_names=TAGS,
     lines=(
-        Line(Kind.LOGIN, whole(OWN_1 + SERVICE + SUCCESS), app_names=SYSLOG, read=read),
-        Line(Kind.LOGIN, whole(OWN_1 + SERVICE + STARTED), app_names=SYSLOG, proxied=True, read=read),
+        Line(Kind.LOGIN, whole(OWN_1 + SERVICE + SUCCESS), app_names=SYSLOG, read=read, explain=explain),
+        Line(Kind.LOGIN, whole(OWN_1 + SERVICE + STARTED), app_names=SYSLOG, proxied=True, read=read, explain=explain),
         Line(Kind.LOGIN, whole(OLD), app_names=SYSLOG),
-        Line(Kind.LOGIN, whole(OWN_2 + SUCCESS), app_names=OWN_FILE, read=read),
-        Line(Kind.LOGIN, whole(OWN_2 + STARTED), app_names=OWN_FILE, proxied=True, read=read),
+        Line(Kind.LOGIN, whole(OWN_2 + SUCCESS), app_names=OWN_FILE, read=read, explain=explain),
+        Line(Kind.LOGIN, whole(OWN_2 + STARTED), app_names=OWN_FILE, proxied=True, read=read, explain=explain),
         Line(Kind.LOGOUT, whole(PROCESS + rb"(?:Disconnected|Connection closed|Logged out)[^\x00-\x1f\x7f]{0,512}"), app_names=SYSLOG),
     ),
     begins=SERVICE_LOGIN + rb"(?:Login: |Logged in: |proxy\()",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from syslogauth.core.address import UNUSABLE, pack
-from syslogauth.core.login import Authenticated, Connected, Failed, Login, Logout, Refusal, Report
+from syslogauth.core.login import Authenticated, Connected, Cut, Failed, Login, Logout, Refusal, Report
 from syslogauth.core.message import Message
 
 ADDRESS = rb"[0-9A-Fa-f:.]{2,45}"  # what inet_pton is then asked to read
@@ -31,6 +31,9 @@ SERVICES = {
 }
 
 
+PREFIXED = re.compile(rb"[\w.-]{1,64}/([\w.-]{1,64})")
+
+
 class Kind(Enum):
     """What a line reports."""
 
@@ -39,9 +42,11 @@ class Kind(Enum):
     AUTHENTICATED = "authenticated"  # which user was let in: the later line, of the same process
     FAILED = "failed"  # the later line of one that was not let in
     LOGOUT = "logout"
+    CUT = "cut"  # the rest of it will come as a line of its own, and is wholly a client's text
 
 
 Read = Callable[[Message, re.Match[bytes]], Report | Refusal]
+Explain = Callable[[Message, re.Match[bytes]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Line:
 
     `service`: where neither a group nor the app_name says. `app_names`: the tags that have this line, where not all of the format's do.
     `own_keys`: what must not occur in a user's name, being a key of the line itself: such a line is AMBIGUOUS. `read`: for what a
-    pattern alone cannot tell; it may call `Format.report` for the rest.
+    pattern alone cannot tell; it may call `Format.report` for the rest. `explain`: why `read` refused, in words, where it did.
     """
 
     kind: Kind
@@ -61,6 +66,7 @@ class Line:
     proxied: bool = False
     session_end: bool = False
     read: Read | None = None
+    explain: Explain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ class Format:
     file_app_names: Mapping[bytes, str] = field(default_factory=dict)
     escapes: bool = True
     ends: str = ""
+    site: bool = False  # of the configuration, not of the program
     facility: str = "mail"
     notes: str = ""
 
@@ -129,6 +136,8 @@ class Format:
         part = found.groupdict(b"")
         if line.kind is Kind.FAILED:
             return Failed(self.name)
+        if line.kind is Kind.CUT:
+            return Cut(self.name)
         address = client_address(part["address"]) if "address" in part else None
         if "address" in part and address is None:
             return Refusal.BAD_ADDRESS
@@ -151,7 +160,7 @@ class Format:
             return Refusal.BAD_ADDRESS
         return Login(
             *(self.name, service, printable(user), address),
-            local_address=pack(part["local_address"].decode("ascii")) if part.get("local_address") else None,
+            local_address=pack(part["local_address"].decode("ascii", "replace")) if part.get("local_address") else None,
             session=part.get("session", b"").decode("ascii", "backslashreplace"),
             proxied=line.proxied,
             session_end=line.session_end,
@@ -179,8 +188,7 @@ class Format:
 
 def any_prefix(app_name: bytes) -> bytes:
     """`sloti30t15/imap` as formats list it: `*/imap`."""
-    prefix, slash, service = app_name.rpartition(b"/")
-    return b"*/" + service if prefix else app_name
+    return b"*/" + found[1] if (found := PREFIXED.fullmatch(app_name)) else app_name
 
 
 def message_of(app_name: str, text: str, procid: str = "") -> Message:
@@ -189,7 +197,7 @@ def message_of(app_name: str, text: str, procid: str = "") -> Message:
 
 def client_address(text: bytes) -> bytes | None:
     """The packed address that a server logged; None where it is no address that a mail client can have."""
-    address = pack(text.decode("ascii"))
+    address = pack(text.decode("ascii", "replace"))
     return None if address is None or address in UNUSABLE else address
 
 

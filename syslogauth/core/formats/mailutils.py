@@ -6,8 +6,10 @@
     User 'bob' logged in with mailbox '/var/mail/bob' from 192.0.2.25           gnu-pop3d as it was patched for POP before SMTP: one line
 
 **Mailutils 2.99 and 3** (tags pop3d and imap4d; 3.15 as run) dropped the address: ``POP3 login: user `bob', source system`` names the
-module that knew the password, not the client, and no other line has an address. Nothing can be granted from its log; its tags are listed
-here so that this is what a look-up finds. The plain gnu-pop3d 0.9 logs no address either (`Incoming connection opened`).
+module that knew the user, not the client, and no line of a session has an address, in any mode. A daemon with `acl { log from any; }`
+writes one, alone, in the administrator's words, and from the master's pid: it joins no login. Nothing can be granted from such a log;
+the tags are listed here so that this is what a look-up finds. The plain gnu-pop3d 0.9 logs no address either (`Incoming connection
+opened`).
 
 Nothing is escaped: an IMAP literal's line feed is logged as it is. A refused attempt may be followed by another one on the same connection.
 """
@@ -36,7 +38,7 @@ FORMAT = Format(
     others=rb"[Ll]ogin failed|Possible probe|POP3 login: |Access from ",
     escapes=False,
     ends="process",
-    notes="Mailutils 2.99 and 3 (3.15 was run) log no client address, in any mode: their logins cannot be used, whatever is configured. "
+    notes="Mailutils 2.99 and 3 (3.15 was run) log no client address with a login, whatever is configured: such logins cannot be used. "
     "Up to 2 the address is in a line of its own (`connect from`), tags gnu-pop3d and gnu-imap4d.",
     samples=(
         Sample("gnu-pop3d", "User 'bob' logged in with mailbox '/var/mail/bob' from 192.0.2.25", "192.0.2.25", "bob", "pop3"),
@@ -71,7 +73,9 @@ FORMAT = Format(
         ("pop3d", "user `bob' logged in with mailbox `/var/mail/bob' (3 messages)"),
         ("imap4d", "user `bob' logged in (source: system)"),
         ("imap4d", "user `bob' logged in (source: 192.0.2.25)"),
-        ("pop3d", "incoming connection opened"),
+        ("pop3d", "192.0.2.25"),
+        ("imap4d", "2AMFZtAM 192.0.2.25"),
+        ("imap4d", "2AMFZtAM user `bob' logged in (source: system)"),
         # failures, of all of them
         ("pop3d", "user `bob': authentication failed"),
         ("pop3d", "user `nosuch' nonexistent"),
@@ -86,6 +90,8 @@ FORMAT = Format(
         ("gnu-imap4d", "Login failed: User `a' logged in (source: system)"),
         ("gnu-imap4d", "User `a' logged in (source: system)': nonexistent"),
         ("gnu-imap4d", "Login failed: x\ngnu-imap4d[1]: Connect from 9.9.9.9"),
+        ("gnu-pop3d", "user `x' logged in with mailbox `/var/mail/x' from 9.9.9.9' logged in (source: system)"),
+        ("gnu-pop3d", "user `nox' logged in with mailbox `/var/mail/x' from 9.9.9.9' nonexistent"),
         ("gnu-pop3d", "User 'a' logged in with mailbox 'b' from 9.9.9.9': nonexistent"),
         ("gnu-pop3d", "User 'a' logged in with mailbox 'b' from 9.9.9.9' logged in with mailbox '/var/mail/bob' from 192.0.2.25"),
         ("gnu-pop3d", "User a logged in with mailbox b from 9.9.9.9 from 192.0.2.25"),

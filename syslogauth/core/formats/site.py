@@ -4,8 +4,8 @@ name        what the table and the metrics call it             app_name    the t
 pattern     a regular expression (Python's re, over bytes) for the whole text, with the groups user and address, and perhaps service,
             local_address and session                          service     where the pattern has no such group
 escapes     whether the server escapes a client's line feeds (default false: not believed from a source that may split there)
-samples     tables of text, address, user and service: lines that are logins, two of them at least differing in user and address
-near_misses texts that are not, a failed login first           app_name, sources   for whoever reads it next
+samples     tables of text, address and user, and of service and app_name where those differ: lines that are logins
+near_misses texts that are not, a failed login first           sources     for whoever reads it next
 """
 
 import re
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syslogauth.core.formats.check import faults
-from syslogauth.core.formats.grammar import SERVICES, Format, Kind, Line, Sample, whole
+from syslogauth.core.formats.grammar import Format, Kind, Line, Sample, whole
 from syslogauth.core.formats.pattern import GROUPS, literal_start
 
 TAG = re.compile(r"[\w./+-]{1,64}", re.ASCII)
@@ -48,8 +48,10 @@ def read(table: Mapping[str, Any], taken: frozenset[str]) -> Format | list[Fault
         wrong.append(Fault("service", f"{service!r} is not known; write one of {', '.join(SERVICE_NAMES)}"))
     if not isinstance(table.get("escapes", False), bool):
         wrong.append(Fault("escapes", f"{table['escapes']!r} is not true or false; write true or false"))
+    if not isinstance(table.get("sources", ""), str):
+        wrong.append(Fault("sources", f"{table['sources']!r} is not a string in double quotes; write a string in double quotes"))
     compiled = _pattern(pattern, bool(service), wrong)
-    samples, near_misses = _samples(table, wrong), _texts(table, wrong)
+    samples, near_misses = _samples(table, tags, wrong), _texts(table, wrong)
     if wrong or compiled is None or not isinstance(tags, list):
         return wrong
     form = Format(
@@ -62,8 +64,9 @@ def read(table: Mapping[str, Any], taken: frozenset[str]) -> Format | list[Fault
             for sample in samples
         ),
         near_misses=tuple((tags[0], text) for text in near_misses),
-        sources=(str(table.get("sources", "")) or "the site's own",),
+        sources=(table.get("sources") or "the site's own",),
         escapes=table.get("escapes", False),
+        site=True,
     )
     return [Fault("", fault.removeprefix(f"{name}: ")) for fault in faults(form)] or form
 
@@ -74,7 +77,7 @@ def _pattern(pattern: Any, has_service: bool, wrong: list[Fault]) -> re.Pattern[
         return None
     try:
         compiled = whole(pattern.encode())
-    except re.error as error:
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         wrong.append(Fault("pattern", f"{error}; write it as Python's re takes it, groups as (?P<user>...)"))
         return None
     before = len(wrong)
@@ -91,7 +94,7 @@ def _pattern(pattern: Any, has_service: bool, wrong: list[Fault]) -> re.Pattern[
     return compiled if len(wrong) == before else None
 
 
-def _samples(table: Mapping[str, Any], wrong: list[Fault]) -> list[dict[str, str]]:
+def _samples(table: Mapping[str, Any], tags: Any, wrong: list[Fault]) -> list[dict[str, str]]:
     samples = table.get("samples")
     if not isinstance(samples, list) or not samples or not all(isinstance(sample, dict) for sample in samples):
         wrong.append(Fault("samples", 'are missing; write a list of { text = \'...\', address = "...", user = "..." }'))
@@ -108,8 +111,10 @@ def _samples(table: Mapping[str, Any], wrong: list[Fault]) -> list[dict[str, str
             for key in ("text", "address", "user")
             if not isinstance(sample.get(key), str)
         ]
-        if sample.get("service", "imap") not in SERVICES.values():
+        if sample.get("service", "imap") not in SERVICE_NAMES:
             wrong.append(Fault(f"{where}.service", f"{sample['service']!r} is not known; write one of {', '.join(SERVICE_NAMES)}"))
+        if "app_name" in sample and isinstance(tags, list) and sample["app_name"] not in tags:
+            wrong.append(Fault(f"{where}.app_name", f"{sample['app_name']!r} is not in app_name; write one of {', '.join(map(str, tags))}"))
     return samples
 
 

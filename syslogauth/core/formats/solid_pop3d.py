@@ -5,8 +5,9 @@
     connect from 192.0.2.25                                   without logextend, with --enable-connect or standalone:
     user bob authenticated                                    two lines of one process
 
-user %.40s (in lower case after USER), client %.384s: a reverse DNS name of up to 256 bytes and the address, which is never cut. A command
-ends at CR LF only, so that a lone line feed stands in a name and in the log. A failure ends the connection.
+user %.40s (in lower case after USER, blanks included), client %.384s: a reverse DNS name of up to 256 bytes and the address, which is
+never cut. A command ends at CR LF only, so that a lone line feed stands in a name and in the log. A user whose name holds a blank is
+let in there, and refused here. A failure ends the connection; one that breaks off is not logged.
 """
 
 from syslogauth.core.formats.grammar import ADDRESS, PTR_NAME, Format, Kind, Line, Sample, Sequence, whole
@@ -89,6 +90,7 @@ FORMAT = Format(
         ("solid-pop3d", "authentication failed: no such user: x\nspop3d: user a authenticated - 9.9.9.9"),
         ("solid-pop3d", "user a authenticated - 9.9.9.9 authenticated - 192.0.2.25"),
         ("solid-pop3d", "user a authenticated - 9.9.9.9 - 192.0.2.25"),
+        ("solid-pop3d", "user bob, rip=9.9.9.9 authenticated - 192.0.2.25"),
         # the reverse DNS name
         ("solid-pop3d", "user bob authenticated - 9.9.9.9) (192.0.2.25)"),
         ("solid-pop3d", "user bob authenticated - x (9.9.9.9) (192.0.2.25)"),

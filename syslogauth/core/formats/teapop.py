@@ -34,7 +34,7 @@ FORMAT = Format(
         Line(Kind.LOGOUT, whole(USER + rb" \[" + ADDRESS + rb"\] R" + COUNT + rb" D" + COUNT + rb" L" + COUNT)),
     ),
     begins=rb"Successful login for ",
-    logout_begins=rb"[^ ]{1,510} \[[0-9A-Fa-f:.]{2,45}\] R\d",
+    logout_begins=rb"(?>[^ ]{1,510}) \[(?>[0-9A-Fa-f:.]{2,45})\] R\d",
     others=rb"Failed login for |Three failed login|can't do reverse|tcp_wrappers|Caught SIG",
     ends="process",
     facility="local0",

@@ -6,15 +6,17 @@
 
 The word after `vchkpw-` is made of the local port: pop3, pop3s, imap and imaps are read here. smtp, smtps and submission are mail being
 sent, webmail is the server's own address, and a bare number (another port) may be any of them: none of these authorises. The address is
-TCPREMOTEIP, and is empty where that is not set. A name that has come as far as a success holds no colon (vpopmail's parse_email), so that
-an IPv6 address is whole. Failures log the name as it came and, built for it, the password; of all bytes only `%` is replaced.
+TCPREMOTEIP, and is empty where that is not set. What has come as far as a success has passed vpopmail's own classes for user and domain
+(parse_email), of which no character is a colon: an IPv6 address after one is whole. With a dotted tail it is refused, except mapped: that
+is what a domain with a colon before an IPv4 address would look like. Failures log the name as it came and, built for it, the password; of
+all bytes only `%` is replaced.
 """
 
-from syslogauth.core.formats.grammar import ADDRESS, Format, Kind, Line, Sample, whole
+from syslogauth.core.formats.grammar import Format, Kind, Line, Sample, whole
 
-USER = rb"[^\x00-\x20\x7f:@\[\]()]{1,155}"
-DOMAIN = rb"[A-Za-z0-9._-]{1,155}"
-CLIENT = rb"(?P<address>" + ADDRESS + rb")"
+USER = rb"[!#$&'*+./0-9=?A-Z^-~-]{1,155}"  # is_username_valid()
+DOMAIN = rb"[A-Za-z0-9._-]{1,155}"  # is_domain_valid(), and the underscore
+CLIENT = rb"(?P<address>(?:::ffff:)?\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9A-Fa-f:]{2,39})"
 SERVICE = rb"vchkpw-(?P<service>(?:pop3|imap)s?): "
 
 FORMAT = Format(
@@ -62,6 +64,7 @@ FORMAT = Format(
         ("vpopmail", "vchkpw-smtp: invalid user/domain characters x\nvpopmail: vchkpw-pop3: (PLAIN) login success a@b:9.9.9.9"),
         ("vpopmail", "vchkpw-pop3: (PLAIN) login success a:9.9.9.9@example.org:192.0.2.25"),
         ("vpopmail", "vchkpw-pop3: (PLAIN) login success a@b:9.9.9.9 a@example.org:192.0.2.25"),
+        ("vpopmail", "vchkpw-pop3: (PLAIN) login success a@b:2001:db8::9:192.0.2.25"),
         ("vpopmail", "vchkpw: login [a] from 9.9.9.9] from 192.0.2.25"),
         # an address that is none, a line cut short, text after the end
         ("vpopmail", "vchkpw-pop3: (PLAIN) login success bob@example.org:192.0.2.256"),
@@ -69,7 +72,7 @@ FORMAT = Format(
         ("vpopmail", "vchkpw-pop3: (PLAIN) login success bob@example.org:192.0.2.25 and more"),
     ),
     sources=(
-        "vpopmail 5.4 and 5.6 vchkpw.c (main, read_user_pass, login_virtual_user, login_system_user, vlog, sysc)",
+        "vpopmail 5.4 and 5.6 vchkpw.c (main, read_user_pass, login_virtual_user, login_system_user, vlog, sysc), vpopmail.c (parse_email)",
         "4: from pop-before-smtp's pattern",
     ),
 )

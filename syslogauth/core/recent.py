@@ -1,0 +1,94 @@
+"""What the messages just before say of this one: a login that a summary may repeat, and a line that was cut in two.
+
+**Repeats.** `last message repeated N times` names no message. It renews the grant that the datagram directly before it made, from the same
+peer and hostname, or that the summary before it renewed, within REPEAT_SECONDS; otherwise it is only counted. Only logins whose line can
+repeat are remembered: one with a session id (Dovecot since 2.2) never does.
+
+**Cut lines.** Courier's logger writes a line of more than 511 bytes as two messages of the same tag, and the second holds nothing but the
+client's text, which may be a whole login. The next message of the same peer, hostname and app_name is therefore the rest of a cut one, whatever it
+says, if it comes within CUT_SECONDS. A first half lost on the way cannot be known of: the format says so.
+
+Bounded in hosts and in hostnames; swept once in a while, because each host in here costs the reading of its noise.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from syslogauth.core.login import Login, Refusal
+from syslogauth.core.message import Message
+
+REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line: repeatinterval[] = {30, 120, 600}
+CUT_SECONDS = 60.0  # the halves leave in one instant; a syslogd may hold them up
+CAPACITY_HOSTS = 65536
+CAPACITY_OF_ONE = 1024  # hostnames, and cut lines, of one peer
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """A login whose line may be summed up: when it came, and when it or a summary of it came last."""
+
+    login: Login
+    login_at: float
+    last_at: float
+
+
+@dataclass(slots=True)
+class _Host:
+    repeatable: dict[bytes, Repeatable] = field(default_factory=dict)  # by hostname
+    cut: dict[tuple[bytes, bytes], float] = field(default_factory=dict)  # by hostname and app_name: when
+
+    def __bool__(self) -> bool:
+        return bool(self.repeatable or self.cut)
+
+
+class Recent:
+    """`hosts` are those whose every message must be read, noise too."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, _Host] = {}
+
+    def repeatable(self, host: str, hostname: bytes, now: float) -> Repeatable | None:
+        """The login that a summary of now speaks of, which then came now."""
+        if (of := self.hosts.get(host)) is None or (known := of.repeatable.get(hostname)) is None:
+            return None
+        if not 0 <= now - known.last_at <= REPEAT_SECONDS:
+            return None
+        of.repeatable[hostname] = replace(known, last_at=now)
+        return known
+
+    def remember(self, host: str, hostname: bytes, login: Login, now: float) -> None:
+        if (of := self._host(host)) is not None and len(of.repeatable) < CAPACITY_OF_ONE:
+            of.repeatable[hostname] = Repeatable(login, now, now)
+
+    def cut(self, host: str, message: Message, now: float) -> None:
+        """This message is the first half of one."""
+        if (of := self._host(host)) is not None and len(of.cut) < CAPACITY_OF_ONE:
+            of.cut[message.hostname, message.app_name] = now
+
+    def came(self, host: str, message: Message | Refusal, now: float) -> bool:
+        """A message came: a summary after it speaks of this one. True where it is the rest of one that was cut."""
+        if (of := self.hosts.get(host)) is None:
+            return False
+        rest = False
+        if isinstance(message, Refusal):
+            of.repeatable.clear()
+        else:
+            of.repeatable.pop(message.hostname, None)
+            at = of.cut.pop((message.hostname, message.app_name), None)
+            rest = at is not None and 0 <= now - at <= CUT_SECONDS
+        if not of:
+            del self.hosts[host]
+        return rest
+
+    def sweep(self, now: float) -> None:
+        for host, of in list(self.hosts.items()):
+            for hostname in [name for name, known in of.repeatable.items() if now - known.last_at > REPEAT_SECONDS]:
+                del of.repeatable[hostname]
+            for key in [key for key, at in of.cut.items() if now - at > CUT_SECONDS]:
+                del of.cut[key]
+            if not of:
+                del self.hosts[host]
+
+    def _host(self, host: str) -> _Host | None:
+        if host not in self.hosts and len(self.hosts) >= CAPACITY_HOSTS:
+            return None
+        return self.hosts.setdefault(host, _Host())
