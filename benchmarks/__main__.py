@@ -1,5 +1,8 @@
 """`./dev bench [TABLE ...]`: what syslogauth costs beside rsyslogd and a pop-before-smtp-like loop, measured in one interleaved run.
 
+    receive      a datagram, at several rates             formats      a message and a login, with three formats on and with all
+    lines        a line of a log file                     recognition  which logins are found, and what is taken for one
+
 Only ratios within one run mean anything on another machine; the nanoseconds are for information. Everything is on loopback, in private
 directories under /var/tmp, bounded in count and time. Linux only: exit code 69 elsewhere, and where a result is wrong an AssertionError.
 """
@@ -13,23 +16,28 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks import lines, receive
+from benchmarks import formats, lines, receive, recognition
 from benchmarks.figures import spread
 from benchmarks.processes import cores
 from benchmarks.servers import BUFFER_BYTES, SYSTEM_PATH
 from syslogauth import __version__
 
-TABLES = ("receive", "lines")
+TABLES = ("receive", "lines", "formats", "recognition")
 UDP_PATH = "syslogauth, UDP flat out"
 
 
 def main() -> int:
     arguments = _arguments()
+    try:
+        cases = recognition.cases_in(arguments.corpus) if arguments.corpus else recognition.own_cases()
+    except (OSError, ValueError) as error:
+        print(f"bench: --corpus {arguments.corpus}: {error}", file=sys.stderr)
+        return os.EX_DATAERR
     if sys.platform != "linux":
         print("benchmarks: they read CPU time and queues from Linux's /proc; run them on Linux", file=sys.stderr)
         return os.EX_UNAVAILABLE
@@ -43,6 +51,10 @@ def main() -> int:
             udp = _receive(arguments, Path(name), record)
         if "lines" in arguments.table:
             _lines(arguments, Path(name), record, udp)
+    if "formats" in arguments.table:
+        _formats(arguments, record)
+    if "recognition" in arguments.table:
+        _recognition(cases, "of the corpus" if arguments.corpus else "that syslogauth's own formats show", record)
     print(f"load at the end: {_load()}")
     if arguments.json:
         arguments.json.write_text(json.dumps(record, indent=1, default=str) + "\n")
@@ -78,6 +90,20 @@ def _lines(arguments: argparse.Namespace, directory: Path, record: dict[str, obj
     print(f"\nA log file of {arguments.count} lines, {lines.LOGIN_SHARE:.0%} logins; lines a CPU second, higher is better:\n")
     print(lines.table(figures), flush=True)
     record["lines_cpu_seconds"] = figures
+
+
+def _formats(arguments: argparse.Namespace, record: dict[str, object]) -> None:
+    figures, by_format = formats.measure(arguments.rounds, min(arguments.count, formats.NOISE))
+    print("\nA message that is no login, with three formats (dovecot, qpopper, uw) on and with all; a login of each format:\n")
+    print(formats.tables(figures, by_format), flush=True)
+    record["formats_cpu_seconds"] = {"noise": figures, "logins": by_format}
+
+
+def _recognition(cases: Sequence[recognition.Case], whose: str, record: dict[str, object]) -> None:
+    found = recognition.recognised(cases)
+    print(f"\nThe lines {whose}: logins found, by server and in all, and what was taken wrongly:\n")
+    print(recognition.table(cases, found), flush=True)
+    record["recognition"] = {name: [sorted(addresses) for addresses in by_case] for name, by_case in found.items()}
 
 
 def machine() -> dict[str, str]:
@@ -122,7 +148,7 @@ def _rate(word: str) -> float:
 
 def _table(word: str) -> str:  # not `choices`: Python 3.11 checks the default of nargs="*" against them, as one value
     if word not in TABLES:
-        raise argparse.ArgumentTypeError(f"{word}: there is {' and '.join(TABLES)}")
+        raise argparse.ArgumentTypeError(f"{word}: there is {', '.join(TABLES)}")
     return word
 
 
@@ -137,12 +163,15 @@ class _Parser(argparse.ArgumentParser):
 
 def _arguments() -> argparse.Namespace:
     parser = _Parser(prog="bench", description="What syslogauth costs beside others, in one interleaved run.")
-    parser.add_argument("table", nargs="*", type=_table, default=TABLES, metavar="TABLE", help=f"{' or '.join(TABLES)}; default: all")
+    parser.add_argument("table", nargs="*", type=_table, default=TABLES, metavar="TABLE", help=f"of {', '.join(TABLES)}; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=200_000, help="datagrams flat out, most when paced, and lines (default: 200000)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of sending at a paced rate (default: 2)")
     parser.add_argument("--rate", type=_numbers(_rate), default="max,100000,20000,5000,1000", help="datagrams a second; max: flat out")
     parser.add_argument("--logins", type=_numbers(_share), default="0,5,20", help="per cent of the datagrams (default: 0,5,20)")
+    parser.add_argument(
+        "--corpus", type=Path, metavar="DIR", help="*.jsonl files of log lines for recognition, as benchmarks/recognition.py describes them"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
     return parser.parse_args()
 

@@ -159,6 +159,7 @@ class Exporter:
             return samples
         return samples | {
             "table_entries": [((), sizes["entries"])],
+            "open_sessions": [((), sizes["sessions"])],
             "table_denies": [((), sizes["denies"])],
             "table_used_bytes": [((), sizes["used_bytes"])],
             "table_map_size_bytes": [((), sizes["map_size_bytes"])],

@@ -33,10 +33,11 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "export_last_success_timestamp_seconds": (LATEST, "Unix time when the map was last known to agree with the table.", ("export",)),
     "export_lock_seconds": (HISTOGRAM, "Time that readers of the map were locked out by one publication.", ("export",)),
     "exports": (COUNTER, "Publications by result: published, whole (every byte written), failed.", ("export", "result")),
-    "grants": (COUNTER, "What became of grants in the table: new, refreshed, or void: denied, revoked, full.", ("kind",)),
+    "grants": (COUNTER, "What became of grants in the table: new, refreshed, or void: why (denied, revoked, full, a limit).", ("kind",)),
     "grants_expired": (COUNTER, "Grants whose time was over.", ()),
     "login_to_export_seconds": (HISTOGRAM, "From the receipt of a new address's login to its publication: the user's wait.", ()),
     "logins": (COUNTER, "Logins recognised, granted or not.", ("server", "service")),
+    "open_sessions": (GAUGE, "Sessions known to be open that hold the grant of their address; those that share a key are one.", ()),
     "outcomes": (COUNTER, "Datagrams by what became of them: grant, or the reason for none.", ("outcome",)),
     "peer_last_login_timestamp_seconds": (LATEST, "Unix time of the last login of a listed peer.", ("peer",)),
     "peer_last_message_timestamp_seconds": (LATEST, "Unix time of the last datagram of a listed peer.", ("peer",)),
@@ -49,12 +50,14 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "receive_batching": (GAUGE, "1 if datagrams are read in batches, 0 if one by one (a Python that asyncio's reading fits not).", ()),
     "receive_buffer_bytes": (GAUGE, "Receive buffer that the kernel granted.", ("listen",)),
     "received_bytes": (COUNTER, "Bytes of the datagrams read.", ("transport",)),
-    "table_denies": (GAUGE, "Denied addresses.", ()),
+    "sessions_refused": (COUNTER, "Sessions that hold no grant, because too many are open.", ()),
+    "table_denies": (GAUGE, "Denied addresses and networks.", ()),
     "table_entries": (GAUGE, "Addresses in the table.", ()),
     "table_errors": (COUNTER, "Commits that failed and were tried again.", ()),
     "table_map_size_bytes": (GAUGE, "Size at which the table is full.", ()),
     "table_used_bytes": (GAUGE, "Size of the table.", ()),
     "table_writable": (GAUGE, "1 unless the last commit failed.", ()),
+    "unrecognised": (COUNTER, "Lines of known servers that look like logins and were refused: has a server changed its log?", ("app_name",)),
 }  # fmt: skip
 
 Labels = tuple[str, ...]

@@ -55,7 +55,10 @@ class Receiver:
 
     def held(self) -> bool:
         """Whether the sockets must not be read: the pending set is full, with what is being committed, for that may come back."""
-        return len(self.pending) + len(self.sessions) + self._in_commit >= PENDING_CAPACITY
+        return self._waiting() >= PENDING_CAPACITY
+
+    def _waiting(self) -> int:
+        return len(self.pending) + len(self.sessions) + self._in_commit
 
     async def run(self, listeners: Sequence[Listener]) -> None:
         self.listeners = listeners
@@ -77,9 +80,8 @@ class Receiver:
     def take(self, batch: list[tuple[bytes, tuple[str, int]]]) -> None:
         """Feed a batch and add its grants to the pending ones."""
         for grant in self.intake.feed(batch, time.time()):
-            if (waiting := self.pending.get(grant.address)) is not None:
-                grant = replace(grant, count=grant.count + waiting.count)
-            self.pending[grant.address] = grant
+            waiting = self.pending.get(grant.address)
+            self.pending[grant.address] = grant if waiting is None else merged(waiting, grant)
         if self.intake.sessions:
             self.sessions += self.intake.sessions
             self.intake.sessions.clear()
@@ -128,7 +130,7 @@ class Receiver:
                 self.log.error("table not writable; grants wait", error=str(error), waiting=len(batch))
             self.table_writable = False
             for address, grant in self.pending.items():  # what came meanwhile is later
-                batch[address] = replace(grant, count=grant.count + batch[address].count) if address in batch else grant
+                batch[address] = merged(batch[address], grant) if address in batch else grant
             self.pending = batch
             self.sessions = sessions + self.sessions
             return
@@ -200,10 +202,16 @@ class Receiver:
             "grants": [((name,), getattr(self.committed, name)) for name in Committed._fields],
             "peer_last_message_timestamp_seconds": [((peer,), at) for peer, at in tally.last_message.items()],
             "peer_last_login_timestamp_seconds": [((peer,), at) for peer, at in tally.last_login.items()],
-            "pending_grants": [((), len(self.pending) + self._in_commit)],
+            "pending_grants": [((), self._waiting())],
             "pending_capacity": [((), PENDING_CAPACITY)],
             "commit_seconds": [((), self.commit_seconds.state())],
             "table_errors": [((), self.table_errors)],
             "table_writable": [((), int(self.table_writable))],
             "receive_batching": [((), int(all(listener.batching for listener in self.listeners)))],
         }
+
+
+def merged(earlier: Grant, later: Grant) -> Grant:
+    """One grant of two for an address: the one that lasts longer, for rules of the policy may differ (law 5), with the logins of both."""
+    longer = later if later.expires_at >= earlier.expires_at else earlier
+    return replace(longer, count=earlier.count + later.count)

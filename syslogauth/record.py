@@ -2,7 +2,7 @@
 
     offset  bytes  field
          0      1  version: 1
-         1      1  kind: 0 login, 1 manual, 2 held (a session is open)
+         1      1  kind: 0 login, 1 manual, 2 held (as yet unused: what holds a grant is kept beside it, see holds.py)
          2      8  expires_at    u64, big endian, Unix milliseconds
         10      8  granted_at    the same: when the address entered
         18      8  refreshed_at  the same: the last login
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from syslogauth.core.login import Grant
 
 KINDS = ("login", "manual", "held")
+LOGIN, MANUAL, HELD = range(3)
 FOR_EVER_MS = 2**63 - 1
 
 VERSION = 1
@@ -31,7 +32,10 @@ U64 = struct.Struct(">Q")
 
 
 class Bounds(NamedTuple):
-    """How far ahead an expiry may lie, by kind, in seconds (law 4): a poisoned or post-dated record ends all the same."""
+    """How far ahead an expiry may lie, by kind, in seconds (law 4): a poisoned or post-dated record ends all the same.
+
+    `login_seconds` is the longest grace. `held_seconds` is how long a session may hold a grant, with the grace after it; 0: not at all.
+    """
 
     login_seconds: float
     manual_seconds: float
@@ -106,6 +110,29 @@ def expiry(record: bytes) -> tuple[int, int]:
         what = f"version {version}" if version != VERSION else f"kind {kind}"
         raise ValueError(f"table record {what}: written by a newer syslogauth")
     return kind, expires_at
+
+
+def prolonged(address: bytes, record: bytes, until_ms: int) -> bytes:
+    """The record with a login's expiry then, where that is later. A manual grant that it outlasts is a login's from then on."""
+    try:
+        kind, stored = expiry(record)
+    except ValueError:
+        return record
+    if stored >= until_ms:
+        return record
+    if kind == MANUAL:  # whose user text is a note
+        return encode(decode(address, record)._replace(kind="login", expires_at=until_ms / 1000, user=""))
+    return EXPIRY.pack(VERSION, LOGIN, until_ms) + record[EXPIRY.size :]
+
+
+def user_bytes(record: bytes | None) -> bytes:
+    """The user of a login's record, as it is stored; empty where it names none, and for a manual grant."""
+    if record is None or record[0] != VERSION or record[1] == MANUAL:
+        return b""
+    at = HEAD.size
+    for _ in ("service", "server"):
+        at += 1 + record[at]
+    return record[at + 1 : at + 1 + record[at]]
 
 
 def ms(seconds: float) -> int:

@@ -1,8 +1,10 @@
 """Which addresses are live, kept up to date from the table's change log and from the clock, without reading the table again.
 
 The change log says who entered or left; a heap says when somebody must be looked at again (the expiry as last seen, or the end of a
-denial). A login that only refreshes a grant changes neither: it is seen when the old expiry comes. Where the log does not reach back far
-enough, or the wall clock has jumped, the whole table is read anew (law 4: entries end on the wall clock, also when it is stepped).
+denial). A login that only refreshes a grant changes neither: it is seen when the old expiry comes. The end of an address's last session
+is a change, after which it is to be looked at earlier than before; the later look stays in the heap, until there are too many of them.
+Where the log does not reach back far enough, or the wall clock has jumped, the whole table is read anew (law 4: entries end on the wall
+clock, also when it is stepped).
 
 Following only reads: on a full disk, where nothing can be deleted, grants end all the same. settle() tidies the table afterwards.
 """
@@ -16,6 +18,7 @@ from syslogauth.table import Standing, Table, TableError
 
 CLOCK_STEP_SECONDS = 2.0
 SLICE = 2_000
+LOOKS_KEPT = 100_000  # and twice those of the last count
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Roster:
     expired: int = 0
     clock_steps: int = 0
     _due: list[tuple[int, bytes]] = field(default_factory=list)
+    _looks_kept: int = LOOKS_KEPT
     _sequence: int | None = None
     _read_once: bool = False
     _clock_offset: float = 0.0
@@ -99,7 +103,17 @@ class Roster:
                 heapq.heappush(self._due, (standing.look_again_ms, address))
             if standing.unsettled:
                 self.unsettled.add(address)
+        if len(self._due) > self._looks_kept:
+            self._keep_earliest()
         return changed
+
+    def _keep_earliest(self) -> None:
+        """One look for each address: it says when the next is due. Sessions that come and go would fill the memory with later ones."""
+        earliest: dict[bytes, int] = {}
+        for due, address in self._due:
+            earliest[address] = min(due, earliest.get(address, due))
+        self._due = sorted((due, address) for address, due in earliest.items())
+        self._looks_kept = max(LOOKS_KEPT, 2 * len(self._due))
 
     def _pop_due(self, now: float) -> list[tuple[int, bytes]]:
         due = []

@@ -21,12 +21,14 @@ from tests.processes import children
 REPOSITORY = Path(__file__).parent.parent
 
 
-def configuration(directory: Path, *, udp: str, metrics: str, grace_seconds: int = 1800) -> str:
-    """A configuration whose state and map, `popauth.db`, are in the directory."""
+def configuration(directory: Path, *, udp: str, metrics: str, grace_seconds: int = 1800, facilities: Sequence[str] = ()) -> str:
+    """A configuration whose state and map, `popauth.db`, are in the directory. Without `facilities`, the default ones are listed."""
+    listed = f"facilities = {json.dumps([*facilities])}" if facilities else ""
     return f"""
 state_directory = "{directory}/state"
 [listen]
 udp = ["{udp}"]
+{listed}
 [policy]
 grace_seconds = {grace_seconds}
 [[export]]

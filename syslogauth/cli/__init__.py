@@ -44,6 +44,9 @@ VERBS = {  # verb -> (module, what it does, its arguments: (names, options) ...)
             (("line",), {"nargs": "*", "metavar": "LINE", "help": "a datagram with <PRI> or a line of a log file; - reads standard input"}),
             (("--json",), {"action": "store_true", "help": "one JSON object a line"}),
             (("--base64",), {"action": "store_true", "help": "each line is one datagram in base64"}),
+            (("--unescaped",), {"action": "store_true", "help": "as from a source that splits messages at a client's line feeds"}),
+            (("--peer",), {"metavar": "ADDRESS", "help": "as datagrams that this address sends: is it listed, does it escape?"}),
+            (("--missed",), {"action": "store_true", "help": "LINE is a log file: tell what looks like a login there and was refused"}),
         ),
     ),
     "replay": (
@@ -51,10 +54,19 @@ VERBS = {  # verb -> (module, what it does, its arguments: (names, options) ...)
         "feed log files into the table, at their lines' own times",
         (
             (("file",), {"nargs": "+", "metavar": "FILE", "help": "a maillog, plain or .gz; - reads standard input"}),
-            (("--escaped",), {"action": "store_true", "help": "their syslogd escapes line feeds (rsyslog, the BSDs'): believe UW's lines"}),
+            (("--escaped",), {"action": "store_true", "help": "their syslogd escapes line feeds, whatever listen.source says of them"}),
             (("--nowrite",), {"action": "store_true", "help": "do not touch the table"}),
             (("--stats",), {"action": "store_true", "help": "count the lines by what became of them"}),
-            (("--missed",), {"action": "store_true", "help": "print lines of known servers that look like logins and were refused"}),
+            (("--missed",), {"action": "store_true", "help": "tell which lines of known servers look like logins and were refused"}),
+        ),
+    ),
+    "formats": (
+        "formats",
+        "list the formats of the servers that are recognised; `check FILE`: say what is wrong with one of your own",
+        (
+            (("what",), {"nargs": "?", "choices": ("check",), "metavar": "check"}),
+            (("file",), {"nargs": "?", "metavar": "FILE", "help": "with check: a TOML file with [[format]] tables"}),
+            (("--json",), {"action": "store_true", "help": "an array of objects"}),
         ),
     ),
     "list": (
@@ -64,6 +76,7 @@ VERBS = {  # verb -> (module, what it does, its arguments: (names, options) ...)
             (("--json",), {"action": "store_true", "help": "an array of objects"}),
             (("--user",), {"metavar": "U", "help": "only those of this user"}),
             (("--network",), {"metavar": "N", "help": "only those in this network"}),
+            (("--by-user",), {"action": "store_true", "help": "the users instead, those at most addresses first"}),
         ),
     ),
     "show": (
@@ -84,9 +97,9 @@ VERBS = {  # verb -> (module, what it does, its arguments: (names, options) ...)
     "revoke": ("table", "take the grant of an address away", ((("address",), {"metavar": "ADDRESS"}),)),
     "deny": (
         "table",
-        "refuse an address whatever it logs in to",
+        "refuse an address or a network whatever it logs in to",
         (
-            (("address",), {"metavar": "ADDRESS"}),
+            (("address",), {"metavar": "ADDRESS", "help": "or a network, such as 192.0.2.0/24"}),
             (("--seconds",), {"type": float, "metavar": "N", "help": "for how long (default: for ever); 0 lifts the denial"}),
         ),
     ),

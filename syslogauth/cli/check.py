@@ -4,16 +4,16 @@ import argparse
 import os
 
 from syslogauth import where
+from syslogauth.assembly import recogniser_of
 from syslogauth.cli import CommandError
 from syslogauth.cli.site import configuration
 from syslogauth.config import Config
-from syslogauth.core import formats
 from syslogauth.settings import map_file
 
 
 def main(arguments: argparse.Namespace) -> int:
     config = configuration(arguments.config, check_paths=True)
-    if faults := formats.check():
+    if faults := recogniser_of(config).check():
         raise CommandError("\n".join(faults), os.EX_SOFTWARE)
     file = where.read(arguments.config)[1]
     print("no file: the defaults" if file == "defaults" else f"{file} is right")

@@ -17,13 +17,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from syslogauth.assembly import policy_of, sources_of, table_of
+from syslogauth.assembly import intake_of, table_of
 from syslogauth.cli import CommandError
 from syslogauth.cli.match import WHY
 from syslogauth.config import Config, parse
 from syslogauth.core.address import canonical
 from syslogauth.core.formats import FORMATS
-from syslogauth.core.intake import Intake
 from syslogauth.core.login import Refusal
 from syslogauth.daemon import Daemon, Unavailable
 from syslogauth.exports import hash9
@@ -84,9 +83,11 @@ def free(port: int, kind: socket.SocketKind) -> int:
 
 
 def datagrams() -> list[bytes]:
-    """The samples of every format, one attack of each, and two lines of other programs, as a syslogd sends them."""
-    lines = [(sample.app_name, sample.text) for form in FORMATS for sample in form.samples[:3]]
-    lines += [form.near_misses[0] for form in FORMATS] + [form.near_misses[-3] for form in FORMATS] + list(ATTACKS)
+    """A login of every format, an attack on each, and two lines of other programs, as a syslogd sends them."""
+    lines = [(sample.app_name, sample.text) for form in FORMATS for sample in form.samples[:1]]
+    several = [(number, sequence) for number, form in enumerate(FORMATS) for sequence in form.sequences[:1]]
+    lines += [(f"{sequence.app_name}[{number + 100}]", text) for number, sequence in several for text in sequence.texts]
+    lines += [form.near_misses[-3] for form in FORMATS] + list(ATTACKS)
     stamp = time.strftime("%b %e %H:%M:%S")
     return [f"<22>{stamp} mail1 {app_name}: {text}".encode() for app_name, text in lines]
 
@@ -128,7 +129,7 @@ async def _show(daemon: Daemon, directory: Path) -> None:
 
 
 def _what_became(config: Config, lines: list[bytes]) -> Grid:
-    intake = Intake(sources_of(config), policy_of(config))
+    intake = intake_of(config)
     grid = Grid(title="What arrived, and what each line became")
     grid.add_column("outcome", no_wrap=True, min_width=10)
     grid.add_column("address", no_wrap=True, min_width=12)

@@ -1,6 +1,8 @@
-"""`match`: what each line would become, in the order of the lines, at the lines' own times.
+"""`match`: what each line would become, in the order of the lines, at the lines' own times, and why one is no login.
 
-A line with <PRI> is read as the datagram that a syslogd sent, one without as a line of a log file. Peers are not asked for.
+A line with <PRI> is read as the datagram that a syslogd sent, one without as a line of a log file. Peers are asked for only where one is
+named. Lines are taken as whole messages unless `--unescaped` says, or listen.source of the file or of the peer, that they may be halves.
+`--missed` reads files instead and tells what was overlooked in them (missed.py).
 """
 
 import argparse
@@ -10,16 +12,30 @@ import json
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 
-from syslogauth.assembly import policy_of, sources_of
+from syslogauth.assembly import file_escapes, intake_of
 from syslogauth.cli import CommandError
-from syslogauth.cli.site import configuration
+from syslogauth.cli.missed import Missed
+from syslogauth.cli.site import address_of, configuration
+from syslogauth.config import Config
 from syslogauth.core.address import canonical
+from syslogauth.core.formats.nearest import Explanation, explain
 from syslogauth.core.intake import Intake, Verdict
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import Refusal
+from syslogauth.core.message import parse
+from syslogauth.listeners.tail import lines as lines_of
+from syslogauth.listeners.tail import open_log, size_and_mtime
 
+INDENT = 10 * " "
+EXPLAINED = frozenset(
+    (
+        *(Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS, Refusal.UNESCAPED_SOURCE),
+        *(Refusal.CONNECTED, Refusal.UNJOINED, Refusal.CUT, Refusal.LOGOUT),
+    )
+)
 WHY = {
     Refusal.UNLISTED_PEER: "the sender is not in listen.peers",
     Refusal.SOURCE_PORT: "not from port 514, as listen.require_source_port_514 asks",
@@ -32,7 +48,11 @@ WHY = {
     Refusal.NOT_LOGIN: "no successful login of a known server",
     Refusal.REPEATED: "a repeat of a message that made no grant",
     Refusal.AMBIGUOUS: "looks like a login, but could be read in two ways or holds what its server does not write",
-    Refusal.UNESCAPED_SOURCE: "its server logs line feeds unescaped, and what wrote this may split there (replay: see --escaped)",
+    Refusal.CONNECTED: "the first line of a login that takes several",
+    Refusal.UNJOINED: "the later line of a login, and none before it says from where",
+    Refusal.CUT: "a line that its server's logger cut, or the rest of one",
+    Refusal.LOGOUT: "the end of a session",
+    Refusal.UNESCAPED_SOURCE: "its server logs line feeds unescaped, and what wrote this may split there: see listen.source",
     Refusal.ANONYMOUS: "an anonymous login",
     Refusal.BAD_ADDRESS: "its address is none that a client can have",
     Refusal.PROXIED: "a proxied login, and policy.proxied is false",
@@ -40,30 +60,46 @@ WHY = {
     Refusal.SERVICE: "a login to a service that is not in policy.services",
     Refusal.NEVER_NETWORK: "its address is in policy.never_networks",
     Refusal.OWN_ADDRESS: "from the server's own address, or a sending peer's: a webmail (policy.never_own)",
+    Refusal.RULE: "a rule of policy.rule refuses it",
 }
 
 
 def main(arguments: argparse.Namespace) -> int:
     config = configuration(arguments.config)
-    intake = Intake(sources_of(config), policy_of(config))
-    for line, verdict in _judged(intake, _lines(arguments.line), arguments.base64):
-        print(json.dumps(answer(verdict)) if arguments.json else _sentence(verdict, line))
+    intake = intake_of(config)
+    if arguments.missed:
+        return _missed(config, intake, arguments)
+    for line, verdict in _judged(intake, _lines(arguments.line), arguments):
+        why = Explanation("") if verdict.login else because(intake, line, verdict)
+        print(json.dumps(answer(verdict, why)) if arguments.json else _sentence(verdict, why, line))
     return os.EX_OK
 
 
-def answer(verdict: Verdict) -> dict[str, object]:
+def answer(verdict: Verdict, why: Explanation) -> dict[str, object]:
     """What is said of one line with --json."""
     login = verdict.login
-    if login is None:
-        return {"login": False, "address": None, "user": None, "service": None, "server": None, "outcome": str(verdict.outcome)}
     return {
-        "login": True,
-        "address": canonical(login.address),
-        "user": login.user,
-        "service": login.service,
-        "server": login.server,
+        "login": login is not None,
+        "address": canonical(login.address) if login else None,
+        "user": login.user if login else None,
+        "service": login.service if login else None,
+        "server": login.server if login else None,
         "outcome": str(verdict.outcome),
+        "nearest": why.nearest or None,
+        "explanation": why.words or None,
     }
+
+
+def because(intake: Intake, line: bytes, verdict: Verdict) -> Explanation:
+    """Why a line is no login; no words where the outcome says it all."""
+    message = verdict.message or parse(line, needs_priority=False)  # the gate of files refuses without reading
+    if isinstance(message, Refusal):
+        return Explanation("" if message == verdict.outcome else WHY[message])
+    if verdict.outcome in EXPLAINED:
+        return explain(intake.recogniser, message, verdict.outcome)
+    if verdict.outcome == Refusal.UNLISTED_FACILITY:
+        return Explanation(f'its facility is {message.facility}; if its server logs there, add "{message.facility}" to listen.facilities')
+    return Explanation("")
 
 
 def _lines(given: list[str]) -> Iterator[bytes]:
@@ -75,21 +111,49 @@ def _lines(given: list[str]) -> Iterator[bytes]:
         raise CommandError("match: give it a line in quotes, or - to read lines from standard input", os.EX_USAGE)
 
 
-def _judged(intake: Intake, lines: Iterable[bytes], in_base64: bool) -> Iterator[tuple[bytes, Verdict]]:
+def _judged(intake: Intake, lines: Iterable[bytes], arguments: argparse.Namespace) -> Iterator[tuple[bytes, Verdict]]:
     clock = LineClock(time.time())
+    if arguments.peer:
+        address_of(arguments.peer)
     for number, line in enumerate(lines, 1):
         datagram = line
-        if in_base64:
+        if arguments.base64:
             try:
                 datagram = base64.b64decode(line, validate=True)
             except binascii.Error as error:
                 raise CommandError(f"line {number}: is not base64 ({error})", os.EX_DATAERR) from None
-        yield datagram, intake.judge_line(datagram, clock.at, escaped=True)
+        if arguments.peer:
+            yield datagram, intake.judge(datagram, arguments.peer, time.time())
+        else:
+            yield datagram, intake.judge_line(datagram, clock.at, escaped=not arguments.unescaped)
 
 
-def _sentence(verdict: Verdict, line: bytes) -> str:
+def _sentence(verdict: Verdict, why: Explanation, line: bytes) -> str:
     if login := verdict.login:
         what = f"{canonical(login.address)} {login.user} {login.service} {login.server}"
         because = "" if verdict.grant else f" ({WHY[Refusal(verdict.outcome)]})"
         return f"login     {what}: {verdict.outcome}{because}"
-    return f"no login  {verdict.outcome} ({WHY[Refusal(verdict.outcome)]}): {line[:100].decode('utf-8', 'backslashreplace')!r}"
+    sentence = f"no login  {verdict.outcome} ({WHY[Refusal(verdict.outcome)]}): {line[:100].decode('utf-8', 'backslashreplace')!r}"
+    return f"{sentence}\n{INDENT}{told(why)}" if why.words else sentence
+
+
+def told(why: Explanation) -> str:
+    return f"nearest is {why.nearest}: {why.words}" if why.nearest else why.words
+
+
+def _missed(config: Config, intake: Intake, arguments: argparse.Namespace) -> int:
+    if arguments.base64 or arguments.peer or not arguments.line:
+        raise CommandError("match: --missed takes log files (- is standard input), without --base64 and --peer", os.EX_USAGE)
+    missed = Missed(intake.recogniser)
+    for path in arguments.line:
+        escaped = not arguments.unescaped and file_escapes(config, path) is not False
+        try:
+            with open_log(path) as log:
+                mtime = size_and_mtime(log)[1]
+                clock = LineClock(min(time.time(), mtime or time.time()))
+                for line, _ in lines_of(log):
+                    missed.add(intake.judge_line(line, clock.at, escaped=escaped), line)
+        except (OSError, EOFError, zlib.error) as error:
+            raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT) from None
+    print(json.dumps(missed.rows()) if arguments.json else "\n".join(missed.report()) or "nothing was missed")
+    return os.EX_OK

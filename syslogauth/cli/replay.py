@@ -6,7 +6,6 @@ grant that would be over already is not stored. The table is written in slices, 
 
 import argparse
 import os
-import re
 import sys
 import time
 import zlib
@@ -16,20 +15,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from syslogauth.assembly import policy_of, sources_of
+from syslogauth.assembly import file_escapes, intake_of
 from syslogauth.cli import CommandError
 from syslogauth.cli.match import WHY
+from syslogauth.cli.missed import Missed
 from syslogauth.cli.site import audit, configuration, open_table
-from syslogauth.core import formats
-from syslogauth.core.intake import Intake, Verdict
+from syslogauth.core.intake import Intake
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import Grant, Refusal
 from syslogauth.listeners.tail import lines, open_log, size_and_mtime
 from syslogauth.table import Table, TableError
 
 SLICE = 1000
-LOOKS_LIKE_LOGIN = re.compile(rb"log(?:ged )?in|auth|LOGIN", re.IGNORECASE)
-FAILURE = re.compile(rb"fail|abort|disconnect|disabled|unknown|mismatch|excessive|timeout|denied|bad", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -43,22 +40,26 @@ class Tally:
 
 def main(arguments: argparse.Namespace) -> int:
     config = configuration(arguments.config)
-    intake = Intake(sources_of(config), policy_of(config))
+    intake = intake_of(config)
     tally = Tally()
+    missed = Missed(intake.recogniser) if arguments.missed else None
     with ExitStack() as stack:
         # before the table, which makes root its owner: who may not read the log
         logs = [(path, stack.enter_context(_opened(path))) for path in arguments.file]
         table = None if arguments.nowrite else open_table(config)
         for path, log in logs:
             try:
-                _replay(path, log, intake, table, tally, missed=arguments.missed, escaped=arguments.escaped)
+                escaped = arguments.escaped or bool(file_escapes(config, path))
+                _replay(path, log, intake, table, tally, missed=missed, escaped=escaped)
             except (OSError, EOFError, zlib.error) as error:
                 raise _unreadable(path, error) from None
             except TableError as error:
                 raise CommandError(f"the table: {error}; what was read up to here is stored") from None
     if table is not None:
         audit(config, "replay", files=arguments.file, stored=tally.stored)
-    if arguments.stats or not arguments.missed:
+    if missed is not None:
+        print("\n".join(missed.report()) or "nothing was missed")
+    if arguments.stats or missed is None:
         _report(tally, wrote=table is not None, stats=arguments.stats)
     return os.EX_OK
 
@@ -74,7 +75,7 @@ def _unreadable(path: str, error: Exception) -> CommandError:
     return CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT)
 
 
-def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally: Tally, *, missed: bool, escaped: bool) -> None:
+def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally: Tally, *, missed: Missed | None, escaped: bool) -> None:
     size, mtime = size_and_mtime(log)
     now = time.time()
     clock = LineClock(min(now, mtime or now))
@@ -91,8 +92,8 @@ def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally
             tally.outcomes[verdict.outcome] += 1
             if verdict.login:
                 tally.logins[f"{verdict.login.server} {verdict.login.service}"] += 1
-            if missed and _missed(verdict):
-                print(f"{verdict.outcome}: {line.decode('utf-8', 'backslashreplace')}")
+            if missed is not None:
+                missed.add(verdict, line)
             if verdict.grant is not None:
                 waiting.append(replace(verdict.grant, peer="replay"))
                 if len(waiting) >= SLICE:
@@ -111,19 +112,6 @@ def _store(waiting: list[Grant], table: Table | None, tally: Tally) -> None:
     if table is not None and alive:
         done = table.commit(alive, now)
         tally.stored += done.new + done.refreshed
-
-
-def _missed(verdict: Verdict) -> bool:
-    """A line of a known server that looks like a login, and was refused for its form."""
-    message = verdict.message
-    return (
-        verdict.login is None
-        and message is not None
-        and message.app_name in formats.APP_NAMES
-        and verdict.outcome in (Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS)
-        and bool(LOOKS_LIKE_LOGIN.search(message.text))
-        and not FAILURE.search(message.text)
-    )
 
 
 def _report(tally: Tally, *, wrote: bool, stats: bool) -> None:

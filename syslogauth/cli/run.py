@@ -25,14 +25,14 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _run(path: str | None) -> int:
-    from syslogauth.core import formats
+    from syslogauth.assembly import recogniser_of
     from syslogauth.daemon import Daemon, Unavailable
 
     try:
         config, text, file = load(path, check_paths=True)
     except ConfigError as error:
         raise CommandError("\n".join(error.mistakes), os.EX_CONFIG) from None
-    if faults := formats.check():
+    if faults := recogniser_of(config).check():
         raise CommandError("\n".join(faults), os.EX_SOFTWARE)
     # the children must read the same defaults: a file that was not there is not read again
     daemon = Daemon(config, text, "" if file == "defaults" else file)

@@ -39,8 +39,11 @@ def main(arguments: argparse.Namespace) -> int:
 def _table(config: Config) -> dict[str, Any]:
     table, now = open_table(config, readonly=True), time.time()
     kinds: Counter[str] = Counter()
+    always = table.always()
+    if live_always := sum(found.until_ms > 0 for found in table.honoured(always, now)):
+        kinds["live always"] = live_always
     for entry in table.entries():
-        if table.live(entry.address, now) is not None:
+        if entry.address not in always and table.live(entry.address, now) is not None:
             kinds[f"live {entry.kind} {entry.server} {entry.service}".rstrip()] += 1
     return {**table.sizes(), "live": kinds.total(), **dict(sorted(kinds.items()))}
 

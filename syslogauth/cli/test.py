@@ -10,8 +10,10 @@ from socket import AF_INET, AF_INET6, inet_pton
 
 from syslogauth import where
 from syslogauth.cli import EX_NO, CommandError
+from syslogauth.environment import Environment, TableError
 from syslogauth.ownership import act_as_owner
-from syslogauth.table import Table, TableError
+from syslogauth.record import ms
+from syslogauth.standing import kept_bounds, live_until
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -20,12 +22,13 @@ def main(arguments: argparse.Namespace) -> int:
         text, file = where.read(arguments.config)
         directory = where.document(text, file).get("state_directory") or where.default_state_directory()
         act_as_owner(directory)
-        live = Table(f"{directory}/table", readonly=True).live(address, time.time())
+        with Environment(f"{directory}/table", 0, readonly=True).begin() as view:
+            until_ms = live_until(view, kept_bounds(view), address, ms(time.time()))
     except where.ConfigError as error:
         raise CommandError(str(error), os.EX_CONFIG) from None
     except (TableError, OSError, TypeError, ValueError) as error:
         raise CommandError(f"the table cannot be read: {error}") from None
-    return EX_NO if live is None else os.EX_OK
+    return os.EX_OK if until_ms else EX_NO
 
 
 def _packed(text: str) -> bytes:

@@ -1,7 +1,8 @@
 """The gate: one compiled pattern that matches what is certainly noise, so that no object is built for it.
 
 Noise has a listed <PRI> and a header after which no known server's text begins as its logins do (nor as the ends of its sessions, where
-those count), nor looks like a login in any other words. It is a pure saving: what it lets through is read again, strictly, from the first byte.
+those count), nor looks like a login in any other words. It is a pure saving: what it lets through is read again, strictly, from the
+first byte.
 
 The header is described as parse() reads it, only more loosely (a word is anything without a blank, and may be the host or not; of RFC 5424
 no more than the app_name is read), so that whatever parse() and a format take is found here too. A stamp is taken possessively: what
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import Format
-from syslogauth.core.formats.looks import SUCCESS
+from syslogauth.core.formats.looks import LOOKED_AT, SUCCESS
 from syslogauth.core.message import FACILITIES
 
 WORD = rb"[^ ]++ "
@@ -23,7 +24,6 @@ STAMP = rb"(?>(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?|\d{4}-\d\d-\d\d[T ])" + CLO
 RELAY = rb"(?>(?:<[^ ]*+ )?(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?)"
 AFTER_TAG = rb"(?>(?:\[[^ \]]*+\])?)[: ]?+ ?+"
 WRAPPED = rb"message repeated |Last message '|\[ID "  # of any program: rsyslog's and syslog-ng's repeats, Solaris's message id
-LOOKED_AT = 200  # bytes of a text that are searched for the words of a success
 
 
 def noise_pattern(recogniser: Recogniser, facilities: Iterable[str], *, logouts: bool) -> re.Pattern[bytes]:
@@ -73,7 +73,7 @@ def _leads_to(tags: Mapping[bytes, bytes]) -> bytes:
 
 def _suffixes(tags: Iterable[bytes]) -> bytes:
     suffixes = [tag[2:] for tag in tags if tag.startswith(b"*/")]
-    return rb"|[\w.-]{1,64}+/(?:" + _trie(suffixes) + rb")" if suffixes else b""
+    return rb"|[\w.-]++/(?:" + _trie(suffixes) + rb")" if suffixes else b""
 
 
 def _trie(words: Iterable[bytes]) -> bytes:

@@ -136,7 +136,7 @@ class Intake:
                     self.sessions.append(verdict.session)
                 if verdict.grant:
                     grants.append(verdict.grant)
-        if now >= self._next_sweep:
+        if not 0 < self._next_sweep - now <= SWEEP_SECONDS:  # or the clock was set back
             self._sweep(now)
         tally.received += received
         tally.received_bytes += received_bytes

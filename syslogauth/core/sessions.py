@@ -1,8 +1,8 @@
 """Logins that take several lines: the first says who connected, a later one of the same process that a user was let in.
 
 The two are joined by (peer, hostname, app_name, procid), within JOIN_SECONDS of receipt and once: the same pid on two hosts never joins,
-and a pid that comes again does not join what another process said before, because its own first line takes that one's place. What remains: a
-first line lost on the way, and its pid used by another client less than JOIN_SECONDS before, which then had not logged in.
+and a pid that comes again does not join what another process said before, because its own first line takes that one's place. What
+remains: a first line lost on the way, and its pid used by another client less than JOIN_SECONDS before, which then had not logged in.
 
 Bounded: beyond CAPACITY the oldest first line is forgotten, so that a flood of connections costs a login, never memory.
 """

@@ -1,4 +1,4 @@
-"""Dovecot 2.3 with one user, and a client's way through each kind of login.
+"""Dovecot 2.3, and a client's way through each kind of login.
 
 It logs through syslog(3), facility mail, as it comes from Debian; the rest of its configuration is private to the test.
 """
@@ -8,7 +8,8 @@ import hmac
 import re
 import socket
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from tests.deadline import wait_until
 from tests.e2e.netns import Netns
@@ -16,6 +17,7 @@ from tests.needs import need
 
 USER = "bob"
 PASSWORD = "correct horse"  # noqa: S105 - the only user's, known to all
+USERS = {USER: PASSWORD}
 POP3_PORT = 110
 IMAP_PORT = 143
 
@@ -47,16 +49,16 @@ service anvil {{
 """
 
 
-def start(host: Netns) -> None:
-    """Start dovecot and wait until it takes connections."""
+def start(host: Netns, users: Mapping[str, str] = USERS, more: str = "") -> None:
+    """Start dovecot with these users (name -> password) and wait until it takes connections. `more` is added to its configuration."""
     program = need("dovecot")
     directory = host.directory / "dovecot"
     for part in ("", "run", "state", "mail"):
         (directory / part).mkdir(mode=0o755)
     (directory / "mail").chmod(0o1777)
-    (directory / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+    (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{password}\n" for user, password in users.items()))
     configuration = directory / "dovecot.conf"
-    configuration.write_text(CONFIGURATION.format(directory=directory))
+    configuration.write_text(CONFIGURATION.format(directory=directory) + more)
     host.start("dovecot", program, "-F", "-c", configuration)
     wait_until(lambda: all(host.listens(("127.0.0.1", port)) for port in (POP3_PORT, IMAP_PORT)), "dovecot's POP3 and IMAP ports")
 
@@ -74,6 +76,13 @@ class Dialogue:
     def ask(self, line: str) -> str:
         self.connection.sendall(f"{line}\r\n".encode())
         return self.hear()
+
+    def leave(self) -> None:
+        """Say no more, and hear the server out until it closes the connection."""
+        with suppress(ConnectionError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.lines.read(4096):
+                pass
 
 
 def pop3_user_pass(server: Dialogue, password: str) -> bool:

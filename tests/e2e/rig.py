@@ -1,9 +1,9 @@
-"""The whole path on one mail host: dovecot -> a syslog daemon -> syslogauth -> the map -> sendmail -> the sink.
+"""The whole path on one mail host: a mail server -> a syslog daemon -> syslogauth -> the map -> sendmail -> the sink.
 
 The appliance listens where the syslog daemons send to (syslogds.LISTENER), and its map is `popauth.db` in the host's directory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ ADDRESSES = {
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A mail host whose dovecot logs to a syslog daemon that sends to the appliance; both run."""
+    """A mail host whose servers log to a syslog daemon that sends to the appliance; all run."""
 
     host: Netns
     appliance: Appliance
@@ -44,18 +44,24 @@ def server_for(client: str) -> str:
 
 
 @contextmanager
-def rig(syslogd: str, grace_seconds: int) -> Iterator[Rig]:
-    """Everything up to the map, started in the order in which the parts need each other."""
-    with mail_host(ADDRESSES) as host:
+def rig(
+    syslogd: str,
+    grace_seconds: int,
+    start_servers: Callable[[Netns], None] = dovecot.start,
+    addresses: Mapping[str, str] = ADDRESSES,
+    facilities: Sequence[str] = (),
+) -> Iterator[Rig]:
+    """Everything up to the map, started in the order in which the parts need each other. `facilities`: see appliance.configuration."""
+    with mail_host(addresses) as host:
         config = host.directory / "syslogauth.toml"
         udp, metrics = (f"{address}:{port}" for address, port in (syslogds.LISTENER, METRICS))
-        config.write_text(configuration(host.directory, udp=udp, metrics=metrics, grace_seconds=grace_seconds))
+        config.write_text(configuration(host.directory, udp=udp, metrics=metrics, grace_seconds=grace_seconds, facilities=facilities))
         appliance = Appliance(config, METRICS, host.command(), lambda server: host.connect(server[0], server))
         appliance.start()
         try:
             appliance.wait_ready()
             syslogds.start(host, syslogd)
-            dovecot.start(host)
+            start_servers(host)
             yield Rig(host, appliance)
         finally:
             appliance.stop()

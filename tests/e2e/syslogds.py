@@ -1,4 +1,5 @@
-"""The syslog daemons of a mail host, each sending facility mail on over UDP, as its own manual has it.
+"""The syslog daemons of a mail host, each sending facility mail on over UDP, as its own manual has it. rsyslogd sends
+daemon and local0 too, where some mail servers log.
 
 Each reads the private /dev/log of the namespace. rsyslog is the installed one; the others are run from where tests/install-peers has
 unpacked them. Port 514 is the only one that inetutils-syslogd sends to, so all of them do: it is free in a network of its own.
@@ -17,7 +18,7 @@ PEERS_DIRECTORY = Path(os.environ.get("SYSLOGAUTH_PEERS_DIR") or "/var/cache/sys
 
 RSYSLOG = """
 module(load="imuxsock")
-mail.info @127.0.0.1:514
+mail,daemon,local0.info @127.0.0.1:514
 """
 
 SYSLOG_NG = """
@@ -27,6 +28,8 @@ filter mail { facility(mail) and level(info..emerg); };
 destination syslogauth { udp("127.0.0.1" port(514)); };
 log { source(local); filter(mail); destination(syslogauth); };
 """
+
+SENT = "sent"  # in the directory of rsyslogd: what it sends, each line after it has gone
 
 INETUTILS = "mail.info\t@127.0.0.1\n"
 
@@ -40,7 +43,7 @@ UNPACKED = {
 
 def rsyslogd(host: Netns, program: str, directory: Path) -> None:
     configuration = directory / "rsyslog.conf"
-    configuration.write_text(f'global(workDirectory="{directory}")\n{RSYSLOG}')
+    configuration.write_text(f'global(workDirectory="{directory}")\n{RSYSLOG}*.info {directory / SENT}\n')
     host.start("syslogd", program, "-n", "-f", configuration, "-i", directory / "pid")
 
 

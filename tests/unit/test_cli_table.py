@@ -104,6 +104,17 @@ def test_list_in_json_by_user_and_by_network(site: Site) -> None:
         assert expected == {row["address"] for row in json.loads(site.ask("list", "--json", *words).stdout)}
 
 
+def test_list_by_user_shows_who_is_at_most_addresses_first(site: Site) -> None:
+    site.log_in(A, user="bob")
+    site.log_in(B, C)
+    site.log_in(B)
+    site.ask("grant", "203.0.113.7", "--note", "alice")  # a note is no user
+    done = site.ask("list", "--by-user", "--json")
+    assert [{"user": "alice", "addresses": 2, "logins": 3}, {"user": "bob", "addresses": 1, "logins": 1}] == json.loads(done.stdout)
+    done = site.ask("list", "--by-user", "--network", "198.51.100.0/24")
+    assert ["ADDRESSES LOGINS USER", "1 1 bob", "1 2 alice"] == [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+
 def test_list_of_one_user_says_nothing_of_denied_addresses(site: Site) -> None:
     site.log_in(A)
     site.ask("deny", B)

@@ -7,8 +7,8 @@ from syslogauth.config import Config, ConfigError, Endpoint, load, parse, unsafe
 from syslogauth.core.address import Networks, pack
 from syslogauth.core.message import FACILITIES
 
-KNOWN_LISTEN = "accept_without_pri, facilities, peers, receive_buffer_bytes, require_source_port_514, udp, workers"
-KNOWN_TOP = "export, listen, log, metrics, policy, state_directory"
+KNOWN_LISTEN = "accept_without_pri, app_names, facilities, peers, receive_buffer_bytes, require_source_port_514, source, udp, workers"
+KNOWN_TOP = "export, format, listen, log, metrics, policy, state_directory"
 SERVICES = "imap, pop3, submission, managesieve"
 
 BAD = [  # one mistake each: the file, and the line about it
@@ -70,7 +70,7 @@ BAD = [  # one mistake each: the file, and the line about it
     ("[policy]\nmax_addresses = 0", "policy.max_addresses: 0 addresses is out of range; write one from 1 to 100000000"),
     ('[policy]\non_stop = "leave"', "policy.on_stop: 'leave' is not known; write one of empty, keep"),
     ('[export]\npath = "/x"', "export: is not a list of tables; write it as [[export]], with two brackets"),
-    ("export = [5]", "export: is not a table; write it as [[export]] with its settings below"),
+    ("export = [5]", "export: is not a list of tables; write it as [[export]], with two brackets"),
     ('[[export]]\ntype = "redis"', "export.type: 'redis' is not known; write one of sendmail-hash"),
     ('[[export]]\npath = "popauth"', "export.path: 'popauth' is not an absolute path; begin it with /"),
     ('[[export]]\nformat = "hash"', "export.format: 'hash' is not known (did you mean hash9?); write one of auto, hash9, hash2, makemap"),

@@ -21,23 +21,28 @@ LAYERS = (
     ("assembly", "receiver", "exporter", "child", "endpoint"),
     ("control", "maps", "roster", "listeners"),
     ("table", "publish", "config", "metrics", "logs"),
-    ("changelog", "settings", "exports"),
+    ("limits", "sweep"),
+    ("standing",),
+    ("changelog", "denials", "grants", "holds", "settings", "exports"),
+    ("environment",),
     ("record", "where", "ownership"),
     ("core",),
     ("__init__",),
 )
-CORE_LAYERS = (("intake",), ("formats", "policy", "linetime"), ("message", "address"), ("login",))
+CORE_LAYERS = (("intake",), ("gate",), ("formats", "policy", "linetime", "recent", "sessions"), ("message", "address"), ("login",))
+FORMAT_LAYERS = (("nearest",), ("", "site"), ("check",), ("pattern", "a server's"), ("grammar", "looks"))  # "" is formats/__init__.py
 
 # The only place of each library that does I/O of its own.
 HOMES = {
-    "lmdb": {"table", "changelog"},
+    "lmdb": {"environment", "changelog"},
     "asyncio_dgram": {"receiver", "listeners.udp"},
     "asyncio": {"daemon", "child", "children", "receiver", "listeners.udp", "cli"},
 }
 
 # What core may use of the standard library: nothing that opens, listens, waits, logs or asks for the time.
 PURE = {
-    **dict.fromkeys(("collections.abc", "dataclasses", "enum", "ipaddress", "re")),
+    **dict.fromkeys(("collections.abc", "dataclasses", "difflib", "enum", "functools", "ipaddress", "re", "typing")),
+    "hashlib": {"blake2b"},
     "socket": {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"},
     "time": {"localtime", "mktime"},
     "datetime": {"datetime"},
@@ -86,6 +91,16 @@ def test_core_imports_core_alone_and_downwards(module: str) -> None:
         package, _, rest = imported.partition(".")
         assert package == "core"
         assert rest.partition(".")[0] == part or depth(CORE_LAYERS, rest.partition(".")[0]) > depth(CORE_LAYERS, part), imported
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("core.formats")))
+def test_formats_import_formats_downwards(module: str) -> None:
+    def layer(name: str) -> int:
+        part = name.removeprefix("core.formats").removeprefix(".")
+        return depth(FORMAT_LAYERS, part if any(part in layer for layer in FORMAT_LAYERS) else "a server's")
+
+    wrong = [imported for imported in ours(module) if imported.startswith("core.formats") and layer(imported) <= layer(module)]
+    assert not wrong
 
 
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.split(".")[0] == "core"))

@@ -8,7 +8,8 @@ from syslogauth.core import formats, intake
 from syslogauth.core.address import Networks, canonical
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.login import OUTCOMES, Login, Refusal
-from syslogauth.core.policy import Policy
+from syslogauth.core.policy import Policy, Rule
+from syslogauth.settings import users
 
 NOW = 1_700_000_000.0
 GRACE = 1800.0
@@ -63,12 +64,23 @@ EACH_OUTCOME = [
     (Refusal.SERVICE, STAMP + DOVECOT.replace(b"imap-", b"submission-"), PEER),
     (Refusal.NEVER_NETWORK, STAMP + DOVECOT.replace(b"192.0.2.25", b"127.0.0.1"), PEER),
     (Refusal.OWN_ADDRESS, STAMP + DOVECOT.replace(b"192.0.2.25", b"192.0.2.1"), PEER),
+    (Refusal.CONNECTED, STAMP + b"popa3d[7]: Session from 192.0.2.25", PEER),
+    (Refusal.UNJOINED, STAMP + b"popa3d[8]: Authentication passed for bob", PEER),
+    (Refusal.LOGOUT, STAMP + b"imapd[86]: Logout user=bob host=[192.0.2.25]", PEER),
+    (Refusal.RULE, STAMP + DOVECOT.replace(b"<bob>", b"<eve>"), PEER),
+    (
+        Refusal.UNTRUSTED_PROXY,
+        STAMP + b"mailboxd: INFO  [ImapServer-2] [name=bob;ip=192.0.2.25;oip=192.0.2.7;] imap - user bob authenticated, mechanism=LOGIN",
+        PEER,
+    ),
+    (Refusal.CUT, STAMP + b"imapd: LOGIN FAILED, user=" + b"a" * 480, PEER),
 ]
 PORT_514 = (Refusal.SOURCE_PORT, STAMP + DOVECOT, PEER)
 
 
 def an_intake_for(outcome: str) -> Intake:
-    return Intake(replace(SOURCES, require_source_port_514=outcome == Refusal.SOURCE_PORT), replace(POLICY, proxied=False))
+    policy = replace(POLICY, proxied=False, rules=(Rule(users=users(["eve"])),), hold_max_seconds=3600.0)
+    return Intake(replace(SOURCES, require_source_port_514=outcome == Refusal.SOURCE_PORT), policy)
 
 
 @pytest.mark.parametrize(("outcome", "datagram", "host"), [*EACH_OUTCOME, PORT_514])
@@ -209,10 +221,37 @@ def test_forged_sources_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
     assert {"not_login": 1000, "unlisted_peer": 200} == outcomes(one)
 
 
+WIDE_OPEN = Policy(
+    GRACE, frozenset({"imap", "pop3", "submission", "managesieve"}), qpopper_stats=True, trusted_proxies=Networks(("0.0.0.0/0", "::/0"))
+)
+
+
 def test_every_sample_is_granted_through_the_whole_path() -> None:
     """With the policy wide open: what a format promises, the gate lets through."""
-    one = Intake(SOURCES, Policy(GRACE, frozenset({"imap", "pop3", "submission", "managesieve"}), qpopper_stats=True))
-    samples = [(form, sample) for form in formats.FORMATS for sample in form.samples if sample.app_name.encode() in form.app_names]
-    network = [(form, sample) for form, sample in samples if " Info: " not in sample.text]
-    grants = one.feed([(STAMP + f"{sample.app_name}: {sample.text}".encode(), (PEER, 514)) for _, sample in network], NOW)
-    assert [sample.address for _, sample in network] == [canonical(grant.address) for grant in grants]
+    one = Intake(SOURCES, WIDE_OPEN)
+    samples = [sample for form in formats.FORMATS for sample in form.samples if not sample.own_log]
+    grants = one.feed([(STAMP + f"{sample.app_name}: {sample.text}".encode(), (PEER, 514)) for sample in samples], NOW)
+    assert [sample.address for sample in samples] == [canonical(grant.address) for grant in grants]
+
+
+def test_every_sequence_is_granted_through_the_whole_path() -> None:
+    one = Intake(SOURCES, WIDE_OPEN)
+    sequences = [sequence for form in formats.FORMATS for sequence in form.sequences]
+    assert sequences
+    lines = [f"{sequence.app_name}[{pid}]: {text}".encode() for pid, sequence in enumerate(sequences) for text in sequence.texts]
+    grants = one.feed([(STAMP + line, (PEER, 514)) for line in lines], NOW)
+    assert [(sequence.address, sequence.user) for sequence in sequences] == [(canonical(grant.address), grant.user) for grant in grants]
+
+
+def test_the_lines_of_all_sequences_may_come_between_one_another() -> None:
+    one = Intake(SOURCES, WIDE_OPEN)
+    sequences = [sequence for form in formats.FORMATS for sequence in form.sequences]
+    longest = max(len(sequence.texts) for sequence in sequences)
+    lines = [
+        f"{sequence.app_name}[{pid}]: {sequence.texts[turn]}".encode()
+        for turn in range(longest)
+        for pid, sequence in enumerate(sequences)
+        if turn < len(sequence.texts)
+    ]
+    grants = one.feed([(STAMP + line, (PEER, 514)) for line in lines], NOW)
+    assert sorted(sequence.address for sequence in sequences) == sorted(canonical(grant.address) for grant in grants)

@@ -1,6 +1,6 @@
 import pytest
 
-from syslogauth.record import FOR_EVER_MS, KINDS, Bounds, Entry, decode, encode, ms
+from syslogauth.record import FOR_EVER_MS, KINDS, Bounds, Entry, decode, encode, ms, prolonged, user_bytes
 
 ADDRESS = bytes((192, 0, 2, 25))
 ENTRY = Entry(ADDRESS, "login", 1700001800.0, 1700000000.0, 1700000000.5, 3, "imap", "dovecot", "alice", "mail1", "192.0.2.0/24")
@@ -70,3 +70,35 @@ def test_times_are_milliseconds_and_never_leave_their_eight_bytes(seconds: float
 def test_each_kind_has_its_own_bound() -> None:
     bounds = Bounds(login_seconds=1800, manual_seconds=86400, held_seconds=60.5)
     assert [1_801_000, 86_401_000, 61_500] == [bounds.latest_ms(kind, 1000) for kind in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("record", "user"),
+    [
+        (None, b""),
+        (BYTES, b"alice"),
+        (encode(entry(user="größe", service="", server="")), "größe".encode()),
+        (encode(entry(user="")), b""),
+        (encode(entry(kind="manual", user="a note")), b""),
+        (b"\x02" + BYTES[1:], b""),
+    ],
+)
+def test_the_user_of_a_record_is_that_of_a_login(record: bytes | None, user: bytes) -> None:
+    assert user == user_bytes(record)
+
+
+@pytest.mark.parametrize(
+    ("before", "until", "after"),
+    [
+        (ENTRY, 1700001800.0, ENTRY),
+        (ENTRY, 1700001801.0, entry(expires_at=1700001801.0)),
+        (entry(kind="manual"), 1700001800.0, entry(kind="manual")),
+        (entry(kind="manual"), 1700001801.0, entry(expires_at=1700001801.0, user="")),
+    ],
+)
+def test_a_record_is_prolonged_and_never_shortened(before: Entry, until: float, after: Entry) -> None:
+    assert after == decode(ADDRESS, prolonged(ADDRESS, encode(before), ms(until)))
+
+
+def test_a_record_of_another_version_is_not_prolonged() -> None:
+    assert b"\x02" + BYTES[1:] == prolonged(ADDRESS, b"\x02" + BYTES[1:], ms(1800000000.0))

@@ -11,8 +11,9 @@ import pytest
 from syslogauth import changelog
 from syslogauth.changelog import Changes
 from syslogauth.core.login import Grant
+from syslogauth.environment import map_size_bytes
 from syslogauth.record import Bounds, Entry
-from syslogauth.table import Committed, Standing, Table, TableError, map_size_bytes
+from syslogauth.table import Committed, Standing, Table, TableError
 
 NOW = 1_700_000_000.0
 GRACE = 1800.0

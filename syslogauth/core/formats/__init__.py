@@ -9,7 +9,28 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from syslogauth.core.formats import cucipop, dovecot, mailutils, popa3d, qpopper, solid_pop3d, teapop, tpop3d, uw, vm_pop3d, vpopmail
+from syslogauth.core.formats import (
+    apple,
+    courier,
+    cucipop,
+    cyrus,
+    dbmail,
+    dovecot,
+    imapproxy,
+    mailutils,
+    nginx,
+    perdition,
+    popa3d,
+    qpopper,
+    solid_pop3d,
+    stalwart,
+    teapop,
+    tpop3d,
+    uw,
+    vm_pop3d,
+    vpopmail,
+    zimbra,
+)
 from syslogauth.core.formats.check import faults
 from syslogauth.core.formats.grammar import Format, any_prefix
 from syslogauth.core.formats.looks import looks_like_login
@@ -17,17 +38,26 @@ from syslogauth.core.login import Cut, Failed, Logout, Refusal, Report
 from syslogauth.core.message import Message
 
 FORMATS: tuple[Format, ...] = (
+    apple.FORMAT,
+    courier.FORMAT,
     cucipop.FORMAT,
+    cyrus.FORMAT,
+    dbmail.FORMAT,
     dovecot.FORMAT,
+    imapproxy.FORMAT,
     mailutils.FORMAT,
+    nginx.FORMAT,
+    perdition.FORMAT,
     popa3d.FORMAT,
     qpopper.FORMAT,
     solid_pop3d.FORMAT,
+    stalwart.FORMAT,
     teapop.FORMAT,
     tpop3d.FORMAT,
     uw.FORMAT,
     vm_pop3d.FORMAT,
     vpopmail.FORMAT,
+    zimbra.FORMAT,
 )
 
 
@@ -58,7 +88,7 @@ class Recogniser:
         return app_name if app_name in self._by_app_name else any_prefix(app_name)
 
     def recognise(self, message: Message, *, escaped: bool = True) -> Report | Refusal:
-        """What the message reports, or why it reports nothing. `escaped`: the source cannot have split a message at a client's line feed."""
+        """What the message reports, or why it reports nothing. `escaped`: its source cannot have split it at a client's line feed."""
         taken = [(form, found) for form in self.of(message) if (found := form.recognise(message)) is not Refusal.NOT_LOGIN]
         if len(taken) > 1:
             taken = [(form, found) for form, found in taken if form.site or found is not Refusal.AMBIGUOUS]

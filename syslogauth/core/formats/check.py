@@ -62,9 +62,8 @@ def _forgeries(form: Format) -> list[str]:
             name = user + rest.replace(sample.address, FORGED)
             login = form.recognise(message_of(sample.app_name, before + name + rest))
             if isinstance(login, Login) and canonical(login.address) == FORGED:
-                found.append(
-                    f"{form.name}: a user named {name!r} would move the address to {FORGED}; take the separators out of the user's characters"
-                )
+                mend = "take the separators out of the user's characters"
+                found.append(f"{form.name}: a user named {name!r} would move the address to {FORGED}; {mend}")
     return found
 
 

@@ -20,7 +20,7 @@ from syslogauth.core.formats.grammar import ADDRESS, Format, Kind, Line, Sample,
 from syslogauth.core.login import Cut, Refusal
 from syslogauth.core.message import Message
 
-USER = rb"user=(?P<user>[^\x00-\x20\x7f,\[\]]{1,255}), "
+USER = rb"user=(?P<user>[^\x00-\x1f\x7f,\[\]]{1,320}), "
 CLIENT = rb"ip=\[(?P<address>" + ADDRESS + rb")\]"
 SESSION = rb"(?P<session>" + CLIENT + rb", port=(?:\[\d{1,5}\]|\d{1,5}))"
 PROTOCOL = rb"(?:, protocol=[A-Z0-9]{1,8})?(?:, (?:start|s)tls=1)?"
@@ -71,6 +71,7 @@ FORMAT = Format(
         ),
         Sample("imapd-ssl", "LOGIN, user=bob, ip=[192.0.2.25], port=[40377], protocol=SMAP1", "192.0.2.25", "bob", "imap"),
         Sample("imapd", "LOGIN, user=bob, ip=[::ffff:192.0.2.25], port=[40377], protocol=IMAP, starttls=1", "192.0.2.25", "bob", "imap"),
+        Sample("imapd", "LOGIN, user=b ob, ip=[::ffff:192.0.2.25], port=[34803], protocol=IMAP", "192.0.2.25", "b ob", "imap"),
         Sample("pop3d", "LOGIN, user=bob, ip=[::ffff:192.0.2.25], port=[39061]", "192.0.2.25", "bob", "pop3"),
         Sample("pop3d-ssl", "LOGIN, user=bob, ip=[2001:db8::10], port=[55897], stls=1", "2001:db8::10", "bob", "pop3"),
         Sample("pop3d", "LOGIN, user=bob, ip=[192.0.2.25], port=39061", "192.0.2.25", "bob", "pop3"),
@@ -108,7 +109,6 @@ FORMAT = Format(
         ("imapd", "LOGIN FAILED, user=a.imapd: LOGIN, user=b, ip=[9.9.9.9], port=[1], protocol=IMAP, ip=[192.0.2.25], port=[43681]"),
         ("imapd", "LOGIN, user=a, ip=[9.9.9.9], ip=[::ffff:192.0.2.25], port=[35167], protocol=IMAP"),
         ("imapd", "LOGIN, user=a, ip=[9.9.9.9], port=[1], protocol=IMAP, ip=[::ffff:192.0.2.25], port=[35167], protocol=IMAP"),
-        ("imapd", "LOGIN, user=b ob, ip=[::ffff:192.0.2.25], port=[34803], protocol=IMAP"),
         ("pop3d", "IMAP connect from x@[9.9.9.9]INFO: LOGIN, user=a, ip=[9.9.9.9] [192.0.2.25]INFO: LOGIN, user=bob, ip=[192.0.2.25]"),
         # cut short, no address, more behind
         ("imapd", "LOGIN, user=bob, ip=[::ffff:192.0.2.2"),

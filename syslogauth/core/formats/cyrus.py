@@ -24,6 +24,7 @@ from syslogauth.core.message import Message
 USER = rb"(?P<user>[^\x00-\x20\x7f\[\]\"\\]{1,320})"
 CLIENT = rb"(?:[A-Za-z0-9._-]{1,255} ?)?\[(?P<address>" + ADDRESS + rb")\]"
 MECH = rb"(?!nopassword)(?P<mech>[A-Za-z0-9_-]{1,24})(?:\+TLS)?"
+SESSION = rb"(?P<session>[!-;=?-~]{1,255})"
 SHORT_TAG = b"cyrus"
 POP3_MECHS = frozenset((b"APOP", b"KPOP"))
 MAIL_MECHS = POP3_MECHS | {b"PLAINTEXT", b"PLAIN", b"LOGIN", b"CRAM-MD5", b"DIGEST-MD5", b"GSSAPI", b"EXTERNAL", b"XOAUTH2", b"OAUTHBEARER"}
@@ -38,8 +39,7 @@ PLAIN_LINE = whole(rb"login: " + CLIENT + rb" " + USER + rb" " + MECH)  # what a
 def read(message: Message, found: re.Match[bytes]) -> Report | Refusal:
     if message.app_name != SHORT_TAG:
         return FORMAT.report(LOGIN, message, found)
-    mech = found["mech"].upper()
-    if not found["session"] or mech not in MAIL_MECHS:
+    if not found["session"] or (mech := found["mech"].upper()) not in MAIL_MECHS:
         return Refusal.NOT_LOGIN
     return FORMAT.report(SHORT["pop3" if mech in POP3_MECHS else "imap"], message, found)
 
@@ -71,7 +71,9 @@ def read_logfmt(message: Message, found: re.Match[bytes]) -> Report | Refusal:
 
 LOGIN = Line(
     Kind.LOGIN,
-    whole(rb"login: " + CLIENT + rb" " + USER + rb" " + MECH + rb"(?: User logged in(?: SESSIONID=<(?P<session>[!-;=?-~]{1,255})>)?)?"),
+    whole(
+        rb"login: " + CLIENT + rb" " + USER + rb" (?:" + MECH + rb" User logged in(?: SESSIONID=<" + SESSION + rb">)?|plaintext(?:\+TLS)?)"
+    ),
     read=read,
 )
 LOGFMT = Line(Kind.LOGIN, whole(rb"event=login\.good(?P<pairs> .*)"), read=read_logfmt)
@@ -173,11 +175,8 @@ FORMAT = Format(
         ("cyrus/imap", f"login: [192.0.2.25] bob plaintext User logged in {ID} and more"),
         ("cyrus/imap", f"login: [192.0.2.256] bob plaintext User logged in {ID}"),
         ("cyrus/imap", "login: client.example.net [192.0.2.2"),
-        # other services of the tag that Protocol23Format cuts short
-        ("cyrus/sieve", "login: client.example.net [192.0.2.25] bob PLAIN User logged in"),
-        ("cyrus", "login: client.example.net [192.0.2.25] bob PLAIN User logged in"),
-        ("cyrus", f"login: client.example.net [192.0.2.25] bob Basic+TLS User logged in {ID}"),
-        ("cyrus", "event=login.good r.clienthost=[192.0.2.25] u.username=bob login.mech=PLAIN login.tls=1"),
+        ("cyrus/imap", "login: client.example.net [192.0.2.25] bob nopasswor"),
+        ("cyrus/imap", "login: client.example.net [192.0.2.25] bob PLAIN"),
         # logfmt: failures, anonymous, no password, and values that hold what a line is made of
         ("cyrus/imap", 'event=login.bad r.clienthost="c.example.net [192.0.2.25]" u.username=bob login.mech=PLAIN error="no such user"'),
         ("cyrus/imap", "event=login.good r.clienthost=[192.0.2.25] login.tls=1 login.anonymous=1 login.password=r.clienthost"),

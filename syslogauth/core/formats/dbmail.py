@@ -67,7 +67,7 @@ FORMAT = Format(
         # a name that holds the rest of a line
         (
             "dbmail-imapd",
-            f"Notice:[imap] {FUNCTION}(+1448): [0x1] login rejected: user [a] from [192.0.2.25:1] login accepted: user [b] from [9.9.9.9:2]",
+            f"Notice:[imap] {FUNCTION}(+1448): [0x1] login rejected: user [a] from [192.0.2.5:1] login accepted: user [b] from [9.9.9.9:2]",
         ),
         (
             "dbmail-imapd",

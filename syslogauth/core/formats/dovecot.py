@@ -117,7 +117,8 @@ def _elements(text: bytes, start: int = 0) -> tuple[dict[bytes, bytes], str]:
         if key[0] in values:
             return {}, f"{at}, {printable(key[0])} comes a second time: one of the two is a client's text"
         if not (value := VALUES[key[0]].match(text, key.end())):
-            return {}, f"{at}, {printable(text[position : position + SHOWN_BYTES])!r} is no value that Dovecot gives {printable(key[0])}"
+            left = printable(text[key.end() : key.end() + SHOWN_BYTES])
+            return {}, f"{at}, {printable(key[0])} is followed by {left!r}, which is no value that Dovecot gives it"
         values[key[0]] = value[1]
         position = value.end()
         if position == len(text):
@@ -129,7 +130,7 @@ def _elements(text: bytes, start: int = 0) -> tuple[dict[bytes, bytes], str]:
     left = printable(text[position : position + SHOWN_BYTES])
     return {}, (
         f"after {start + position} bytes of the text, {left!r} is no element that is known: "
-        "login_log_format_elements may hold keyed ones alone (a bare SNI or user is a client's text)"
+        "login_log_format_elements may hold keyed ones alone (what stands there bare, such as an SNI, is a client's text)"
     )
 
 

@@ -55,7 +55,8 @@ class Line:
 
     `service`: where neither a group nor the app_name says. `app_names`: the tags that have this line, where not all of the format's do.
     `own_keys`: what must not occur in a user's name, being a key of the line itself: such a line is AMBIGUOUS. `read`: for what a
-    pattern alone cannot tell; it may call `Format.report` for the rest. `explain`: why `read` refused, in words, where it did.
+    pattern alone cannot tell; it may call `Format.report` for the rest. `explain`: why `read` refused, in words; empty for
+    what nearest.py can say by itself.
     """
 
     kind: Kind

@@ -39,8 +39,8 @@ FORMAT = Format(
     ends="session",
     escapes=False,
     facility="local7",
-    notes="Needs `error_log syslog:server=unix:/dev/log,facility=mail,nohostname info;` in the mail block (its own default is facility local7); "
-    "the ports must be 110, 143, 993 and 995. In front of Zimbra, say, its line has the client's address, the backend's has not.",
+    notes="Needs `error_log syslog:server=unix:/dev/log,facility=mail,nohostname info;` in the mail block (its own default is "
+    "facility local7); the ports must be 110, 143, 993, 995. In front of Zimbra, say, its line has the client's address, Zimbra's not.",
     samples=(
         Sample("nginx", f"{LINE} client logged in, client: 192.0.2.25, server: 0.0.0.0:143, {TAIL}", "192.0.2.25", "bob", "imap"),
         Sample(

@@ -90,8 +90,14 @@ def _steps(tree: Any, names: Mapping[int, str]) -> Iterator[tuple[Any, Any]]:
                 if at < word < end:
                     yield tree[at:word], tree[:word]
                 at, end = (word, end + 1) if word < end else (at, end)
-            yield tree[at:end], tree[:end]
+            yield tree[at:end], _greedy(tree[:end])
         at = end
+
+
+def _greedy(tree: Any) -> Any:
+    """The tree, its last part taking all that it can: how far a text fits is to be seen."""
+    operation, argument = tree[-1]
+    return tree if str(operation) != "MIN_REPEAT" else _parser.SubPattern(tree.state, [*tree[:-1], (_parser.MAX_REPEAT, argument)])
 
 
 def _walk(tree: Any, depth: int = 0) -> Iterator[tuple[str, Any, int]]:
@@ -118,6 +124,11 @@ def _words(part: Any, names: Mapping[int, str]) -> str:
     if operation == "SUBPATTERN" and (name := names.get(argument[0])):
         what = "an IPv4 or IPv6 address" if name.endswith("address") else _words(argument[3], names)
         return f"the {name.replace('_', ' ')} ({what})"
+    if operation == "ASSERT_NOT":
+        inner = argument[1]
+        if len(inner) == 1 and str(inner[0][0]) in REPEATS and len(inner[0][1][2]) == 1 and (kind := _kind(inner[0][1][2][0])):
+            return f"at most {inner[0][1][0] - 1} {kind}"
+        return f"anything but {_words(inner, names)}"
     if len(part) == 1 and operation in REPEATS and len(argument[2]) == 1 and (kind := _kind(argument[2][0])):
         least, most = argument[0], argument[1]
         return f"{least} to {most} {kind}" if most <= LONGEST else kind
@@ -178,7 +189,7 @@ def _members(items: Any) -> list[str]:
 def _kind(item: Any) -> str:
     """Which characters a set takes; empty for what is no set."""
     operation, argument = str(item[0]), item[1]
-    if operation == "ANY":
+    if operation == "ANY" or (operation == "IN" and str(argument[0]) == "(RANGE, (0, 255))"):
         return "characters of any kind"
     if operation == "NOT_LITERAL":
         return f"characters other than {chr(argument)!r}"

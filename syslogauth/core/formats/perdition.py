@@ -120,8 +120,7 @@ FORMAT = Format(
         ("perdition.pop3", f'{AUTH} authorisation_id=NONE authentication_id="Auth: 9.9.9.9:1->1.1.1.1:1" {TAIL} status="ok"'),
         ("perdition.pop3", f'{AUTH} authorisation_id=NONE authentication_id="a\nAuth: 9.9.9.9:1->1.1.1.1:1" {TAIL} status="ok"'),
         ("perdition", f'Auth: 192.0.2.25->192.0.2.1 user="a" server="x" port="110" status="ok" server="m" port="110" {FAILED}'),
-        # no port says what 1 speaks; an IPv6 address without its port would swallow a group of it; more behind
-        ("perdition", 'Auth: 192.0.2.25->192.0.2.1 user="bob" server="mail.example.org" port="4143" status="ok"'),
+        # an IPv6 address without its port would swallow a group of it; more behind
         ("perdition", 'Auth: 2001:db8::10->2001:db8::1 user="bob" server="mail.example.org" port="143" status="ok"'),
         ("perdition", 'Auth: 192.0.2.256->192.0.2.1 user="bob" server="mail.example.org" port="143" status="ok"'),
         ("perdition", 'Auth: 192.0.2.25->192.0.2.1 user="bob" server="mail.example.org" port="143" status="ok" and more'),

@@ -41,8 +41,7 @@ FORMAT = Format(
         ),
         Sample(
             "stalwart-mail",
-            f'{EVENT} listenerId = "pop3", localPort = 110, remoteIp = 2001:db8::10, remotePort = 50116, accountName = "bob", accountId = 2, '
-            'type = "individual"',
+            f'{EVENT} listenerId = "pop3", localPort = 110, remoteIp = 2001:db8::10, remotePort = 5, accountName = "bob", type = "group"',
             "2001:db8::10",
             "bob",
             "pop3",
@@ -57,11 +56,11 @@ FORMAT = Format(
         # text of the client's: a raw command, a name
         (
             "stalwart",
-            f'2026-01-14T10:16:38Z TRACE Raw IMAP input received (imap.raw-input) contents = "{EVENT} listenerId = "imap", localPort = 143, {CLIENT}',
+            f'2026-01-14T10:16:38Z TRACE Raw IMAP input received (imap.raw-input) contents = "{EVENT} listenerId = "a", localPort = 143',
         ),
         (
             "stalwart",
-            f'{EVENT} listenerId = "imap", localPort = 143, {CLIENT}, accountName = "a", remoteIp = 9.9.9.9, accountName = "b", accountId = 2',
+            f'{EVENT} listenerId = "imap", localPort = 143, {CLIENT}, accountName = "a", remoteIp = 9.9.9.9, accountName = "b"',
         ),
         ("stalwart", f'{EVENT} listenerId = "imap", localPort = 143, {CLIENT}, accountName = "a b", accountId = 2'),
         # no address; cut short; more behind

@@ -1,0 +1,158 @@
+"""The LMDB environment of the table: its databases by name, its transactions, its slices.
+
+Format 0.9 in one directory, opened by receiver, exporter and commands at once. What each database holds is said where it is written:
+table.py, denials.py, holds.py, limits.py, changelog.py. A reader of an environment that an older version made finds the databases which
+that one did not know empty.
+
+The map size is fixed and sparse, the same in every process: growth in one breaks the others (MapResizedError). Readers that were killed
+pin pages until reader_check(). Errors are TableError: the disk is full or the directory unreadable; what was committed stays.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import lmdb
+
+from syslogauth.record import U64
+
+if TYPE_CHECKING:  # `syslogauth test` imports this module, and nothing that it can do without
+    from pathlib import Path
+
+TableError = lmdb.Error
+SLICE = 2_000  # addresses a write transaction: a few ms, so that a flush does not hold up the receiver
+FIRST_NAMES = ("grants", "denies", "revoked", "changes", "meta")  # in every environment since 1.0
+NAMES = (*FIRST_NAMES, "denied_networks", "always", "sessions", "session_ends", "held", "users")
+
+
+def map_size_bytes(max_addresses: int) -> int:
+    """Fixed and sparse. For each address: a record, about 230 bytes of pages (measured at a million), a row by user, 50, and four open
+    sessions, 800; pinned and freed pages may take half as much again."""
+    return (64 << 20) + max_addresses * 1536 // 4096 * 4096
+
+
+class View:
+    """One transaction, and the databases by name. A database that is not there is empty."""
+
+    __slots__ = ("_databases", "_had", "_once", "txn")
+
+    def __init__(self, txn: lmdb.Transaction, databases: Mapping[str, Any]) -> None:
+        self.txn = txn
+        self._databases = databases
+        self._had: dict[str, bool] = {}
+        self._once: dict[bytes, bytes | None] = {}
+
+    def get(self, name: str, key: bytes) -> bytes | None:
+        database = self._databases[name]
+        return None if database is None else self.txn.get(key, db=database)  # type: ignore[return-value, unused-ignore] # no buffers
+
+    def time(self, name: str, key: bytes) -> int:
+        """A stored u64; 0 where there is none."""
+        found = self.get(name, key)
+        return 0 if found is None else int(U64.unpack(found)[0])
+
+    def put(self, name: str, key: bytes, value: bytes) -> None:
+        self.txn.put(key, value, db=self._databases[name])
+
+    def delete(self, name: str, key: bytes) -> bool:
+        return bool(self.txn.delete(key, db=self._databases[name]))
+
+    def empty(self, name: str) -> None:
+        self.txn.drop(self._databases[name], delete=False)
+
+    def count(self, name: str) -> int:
+        """How many rows a database has."""
+        database = self._databases[name]
+        return 0 if database is None else int(self.txn.stat(database)["entries"])
+
+    def had(self, name: str) -> bool:
+        """Whether a database had any row when this was first asked; costs nothing from then on."""
+        if (had := self._had.get(name)) is None:
+            had = self._had[name] = self.count(name) > 0
+        return had
+
+    def meta(self, key: bytes) -> bytes | None:
+        """What `meta` said when this was first asked; costs nothing from then on."""
+        if key not in self._once:
+            self._once[key] = self.get("meta", key)
+        return self._once[key]
+
+    def cursor(self, name: str) -> lmdb.Cursor:
+        """A reader must have asked had() before: what is not there has no cursor."""
+        return self.txn.cursor(db=self._databases[name])
+
+    def keys_from(self, name: str, first: bytes) -> Iterator[bytes]:
+        """Its keys from that one on, in a writer."""
+        with self.cursor(name) as cursor:
+            if cursor.set_range(first):
+                yield from map(bytes, cursor.iternext(keys=True, values=False))
+
+    def database(self, name: str) -> Any:
+        return self._databases[name]
+
+
+class Environment:
+    """The open environment. `directory` is made (0700) where it is missing, unless `readonly`. Raises TableError, OSError."""
+
+    def __init__(self, directory: "Path | str", max_addresses: int, readonly: bool) -> None:
+        if not readonly:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
+        # lmdb 3.x bundles two engines whose files exclude each other; Debian's tools and Postfix read 0.9
+        engine: dict[str, Any] = {"lib_version": 0} if int(lmdb.__version__.partition(".")[0]) >= 3 else {}
+        size = 0 if readonly else map_size_bytes(max_addresses)  # a reader takes it from the file
+        options: dict[str, Any] = {"map_size": size, "max_dbs": len(NAMES), "max_readers": 126, "mode": 0o600, **engine}
+        self._env = lmdb.open(str(directory), readonly=readonly, create=not readonly, **options)
+        self._databases: dict[str, Any] = dict.fromkeys(NAMES)
+        if readonly:  # a handle that was opened in a read transaction of ours would end with it
+            for name in NAMES:
+                with contextlib.nullcontext() if name in FIRST_NAMES else contextlib.suppress(lmdb.NotFoundError):
+                    self._databases[name] = self._env.open_db(name.encode(), create=False)
+        else:
+            with self._transaction(write=True) as txn:
+                self._databases = {name: self._env.open_db(name.encode(), txn=txn) for name in NAMES}
+
+    def close(self) -> None:
+        self._env.close()
+
+    @contextlib.contextmanager
+    def begin(self, write: bool = False) -> Iterator[View]:
+        """A transaction; durable where its block ends, nothing of it is kept where the block raises."""
+        with self._transaction(write) as txn:
+            yield View(txn, self._databases)
+
+    def _transaction(self, write: bool) -> lmdb.Transaction:
+        try:
+            return self._env.begin(write=write)
+        except lmdb.MapResizedError:  # another process has a larger max_addresses
+            self._env.set_mapsize(0)
+            return self._env.begin(write=write)
+
+    def scan(self, name: str, first: bytes = b"", last: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of a database from key `first` to key `last`, read in slices, so that no long reader pins pages."""
+        after = first
+        while True:
+            with self.begin() as view:
+                if not view.had(name):
+                    return
+                with view.cursor(name) as cursor:
+                    found = cursor.set_range(after) if after else cursor.first()
+                    rows = [(bytes(key), bytes(value)) for key, value in islice(cursor.iternext(), SLICE)] if found else []
+            for key, value in rows:
+                if last is not None and key > last:
+                    return
+                yield key, value
+            if not rows:
+                return
+            after = rows[-1][0] + b"\0"
+
+    def reader_check(self) -> None:
+        """Free the pages that readers which died have pinned."""
+        self._env.reader_check()
+
+    def used_bytes(self) -> tuple[int, int]:
+        """Bytes in use, and the size at which the table is full."""
+        info = self._env.info()
+        return (info["last_pgno"] + 1) * self._env.stat()["psize"], info["map_size"]

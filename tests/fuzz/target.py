@@ -1,0 +1,21 @@
+"""The coverage-guided fuzzer over the reading of datagrams: `python -m tests.fuzz.target [libFuzzer's options] [CORPUS ...]`.
+
+Without a file or directory it begins with nothing; `python -m tests.fuzz.target INPUT` runs one input again. See one_input.py on what holds.
+"""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["syslogauth.core"]):
+    from tests.fuzz.one_input import Receivers
+
+
+def main() -> None:
+    receivers = Receivers()
+    atheris.Setup(sys.argv, lambda data: receivers.check(data) and None)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
