@@ -70,8 +70,7 @@ def own_cases() -> list[Case]:
     for form in FORMATS:
         _, family, patterns = _family(form.name)
         pid = "" if form.name in WITHOUT_PID else "[7]"
-        for sample in form.samples:
-            cases.append(Case(family, patterns, (f"{HEADER}{sample.app_name}{pid}: {sample.text}",), sample.address))
+        cases += [Case(family, patterns, (f"{HEADER}{one.app_name}{pid}: {one.text}",), one.address) for one in form.samples]
         for sequence in form.sequences:
             lines = tuple(f"{HEADER}{sequence.app_name}{pid}: {text}" for text in sequence.texts)
             cases.append(Case(family, patterns, lines, sequence.address))

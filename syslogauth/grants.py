@@ -6,6 +6,8 @@ A manual grant and a login without a user have no row. The index is kept by ever
 (limits.py, which asks it): where nobody asks, it costs nothing.
 """
 
+from hashlib import blake2b
+
 from syslogauth.environment import View
 from syslogauth.record import Entry, decode, encode, user_bytes
 
@@ -26,8 +28,6 @@ def delete(view: View, address: bytes) -> bool:
 
 def by_user(user: bytes) -> bytes:
     """What the keys of a user begin with in `users`."""
-    from hashlib import blake2b  # not at the top: it would cost every reader a millisecond
-
     return blake2b(user, digest_size=8).digest()
 
 

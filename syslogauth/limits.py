@@ -6,16 +6,14 @@
 Records that are over but not deleted yet do not count.
 """
 
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice, takewhile
+from typing import NamedTuple
 
+from syslogauth.core.login import Grant
 from syslogauth.environment import SLICE, Environment, View
 from syslogauth.grants import by_user
 from syslogauth.record import U64, Bounds, user_bytes
 from syslogauth.standing import lives
-
-if TYPE_CHECKING:
-    from syslogauth.core.login import Grant
 
 BUILDING, WHOLE = b"\1", b"\2"
 MINUTE_MS = 60_000
@@ -38,13 +36,14 @@ class Brakes:
         self.limits = limits
         self.bounds = bounds
         self.now_ms = now_ms
+        self._full: set[tuple[str, bytes]] = set()  # found so in this transaction: who tries a thousand addresses at once is counted once
         self._minute = 0, 0
         if limits.new_per_minute:
             kept = view.get("meta", b"minute") or bytes(16)
             start, new = int.from_bytes(kept[:8]), int.from_bytes(kept[8:])
             self._minute = (start, new) if start <= now_ms < start + MINUTE_MS else (now_ms, 0)
 
-    def stop(self, grant: "Grant", new: int) -> str:
+    def stop(self, grant: Grant, new: int) -> str:
         """The limit that a new address would break, as Committed names it; empty where it may enter. `new` have in this transaction."""
         limits = self.limits
         if limits.new_per_minute and self._minute[1] + new >= limits.new_per_minute:
@@ -63,15 +62,20 @@ class Brakes:
 
     def _reached(self, name: str, prefix: bytes, limit: int) -> bool:
         """Whether that many live addresses begin there: keys of 16 bytes in `grants`, addresses behind the prefix in `users`."""
-        found = 0
-        for steps, key in enumerate(self.view.keys_from(name, prefix), 1):
-            if not key.startswith(prefix):
-                break
-            address = key if name == "grants" else key[len(prefix) :]
-            found += lives(self.view, self.bounds, address, self.view.get("grants", address), self.now_ms)
-            if found >= limit or steps >= STEPS * limit:
-                return True
-        return False
+        if (name, prefix) in self._full:
+            return True
+        if len(self._keys(name, prefix, limit)) < limit:  # nearly always: no record need be read
+            return False
+        keys = self._keys(name, prefix, STEPS * limit)
+        addresses = keys if name == "grants" else [key[len(prefix) :] for key in keys]
+        live = (None for address in addresses if lives(self.view, self.bounds, address, self.view.get("grants", address), self.now_ms))
+        if len(keys) < STEPS * limit and len(list(islice(live, limit))) < limit:
+            return False
+        self._full.add((name, prefix))
+        return True
+
+    def _keys(self, name: str, prefix: bytes, most: int) -> list[bytes]:
+        return list(takewhile(lambda key: key.startswith(prefix), islice(self.view.keys_from(name, prefix), most)))
 
 
 def build(environment: Environment) -> None:

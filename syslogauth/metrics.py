@@ -57,7 +57,7 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "table_map_size_bytes": (GAUGE, "Size at which the table is full.", ()),
     "table_used_bytes": (GAUGE, "Size of the table.", ()),
     "table_writable": (GAUGE, "1 unless the last commit failed.", ()),
-    "unrecognised": (COUNTER, "Lines of known servers that look like logins and were refused: has a server changed its log?", ("app_name",)),
+    "unrecognised": (COUNTER, "Lines of known servers that look like logins and were refused: a server may log anew.", ("app_name",)),
 }  # fmt: skip
 
 Labels = tuple[str, ...]

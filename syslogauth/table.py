@@ -12,9 +12,11 @@ batches come again in any order with the same result. Denials beat every grant. 
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from syslogauth import changelog, denials, holds
+from syslogauth.core.login import Closed, Grant, Opened
 from syslogauth.denials import Network
 from syslogauth.environment import SLICE, Environment, TableError, View
 from syslogauth.grants import delete, put
@@ -22,11 +24,6 @@ from syslogauth.limits import Brakes, Limits, build
 from syslogauth.record import FOR_EVER_MS, HEAD, U64, Bounds, Entry, decode, ms
 from syslogauth.standing import Standing, kept_bounds, live_until, lives, standing
 from syslogauth.sweep import settle, sweep
-
-if TYPE_CHECKING:  # `syslogauth test` imports this module, and nothing that it can do without
-    from pathlib import Path
-
-    from syslogauth.core.login import Closed, Grant, Opened
 
 __all__ = ["Committed", "Standing", "Table", "TableError"]
 
@@ -52,7 +49,7 @@ class Table:
 
     def __init__(
         self,
-        directory: "Path | str",
+        directory: Path | str,
         max_addresses: int = 0,
         bounds: Bounds | None = None,
         readonly: bool = False,
@@ -96,7 +93,7 @@ class Table:
                 view.put("always", address, comment)
             self._log(view, list(kept.keys() ^ wanted.keys()))
 
-    def commit(self, grants: "Iterable[Grant]", now: float, sessions: "Iterable[Opened | Closed]" = ()) -> Committed:
+    def commit(self, grants: Iterable[Grant], now: float, sessions: Iterable[Opened | Closed] = ()) -> Committed:
         """Store a batch of logins, and then of openings and ends of sessions, in one transaction, durable on return.
 
         Raises TableError, and then nothing of it is stored.
@@ -272,12 +269,10 @@ class Table:
 
     # the parts
 
-    def _follow(self, view: View, sessions: "Iterable[Opened | Closed]", granted: Container[bytes], now_ms: int) -> list[bytes]:
+    def _follow(self, view: View, sessions: Iterable[Opened | Closed], granted: Container[bytes], now_ms: int) -> list[bytes]:
         """Take the openings and ends of sessions, as they came. Whose last session ended: his end is earlier than it was."""
         longest_ms, most = ms(self.bounds.held_seconds), holds.SESSIONS_AN_ADDRESS * self.max_addresses
         ended: list[bytes] = []
-        from syslogauth.core.login import Closed  # not at the top, for `syslogauth test`
-
         for event in sessions if longest_ms else ():
             if isinstance(event, Closed):
                 ended += holds.closed(view, event, now_ms)

@@ -84,9 +84,11 @@ def free(port: int, kind: socket.SocketKind) -> int:
 
 def datagrams() -> list[bytes]:
     """A login of every format, an attack on each, and two lines of other programs, as a syslogd sends them."""
-    lines = [(sample.app_name, sample.text) for form in FORMATS for sample in form.samples[:1]]
-    several = [(number, sequence) for number, form in enumerate(FORMATS) for sequence in form.sequences[:1]]
-    lines += [(f"{sequence.app_name}[{number + 100}]", text) for number, sequence in several for text in sequence.texts]
+    lines = []
+    for number, form in enumerate(FORMATS, 1):
+        lines += [(s.app_name, s.text.replace(s.address, f"198.51.100.{number}")) for s in form.samples[:1]]
+        several = form.sequences[:1]
+        lines += [(f"{s.app_name}[{number}]", text.replace(s.address, f"203.0.113.{number}")) for s in several for text in s.texts]
     lines += [form.near_misses[-3] for form in FORMATS] + list(ATTACKS)
     stamp = time.strftime("%b %e %H:%M:%S")
     return [f"<22>{stamp} mail1 {app_name}: {text}".encode() for app_name, text in lines]

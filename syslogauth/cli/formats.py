@@ -74,6 +74,8 @@ def _lines(form: Format, facilities: frozenset[str]) -> Iterator[str]:
     yield from _field("facility", f"{form.facility}{mend}")
     if not form.escapes:
         yield from _field("sources", "only such as escape line feeds: see listen.source")
+    if form.ends:
+        yield from _field("sessions", "logs their end too: see policy.hold_while_connected")
     if form.notes:
         yield from _field("notes", form.notes)
     for number, text in enumerate(texts):

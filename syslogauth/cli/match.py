@@ -56,6 +56,7 @@ WHY = {
     Refusal.ANONYMOUS: "an anonymous login",
     Refusal.BAD_ADDRESS: "its address is none that a client can have",
     Refusal.PROXIED: "a proxied login, and policy.proxied is false",
+    Refusal.UNTRUSTED_PROXY: "the client's address is the word of a proxy that is not in policy.trusted_proxies",
     Refusal.SESSION_END: "the end of a qpopper session, and policy.qpopper_stats is false",
     Refusal.SERVICE: "a login to a service that is not in policy.services",
     Refusal.NEVER_NETWORK: "its address is in policy.never_networks",

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from tests.e2e.netns import Netns
 
-PASSWORD = "correct horse"  # noqa: S105 - of every user
-HASH = "$5$syslogauth$82an7qPy1q8hIGfAO/TK.Rgm6.ymaaQ5694f22aElk/"  # openssl passwd -5 -salt syslogauth 'correct horse'
+HASH = "$5$syslogauth$82an7qPy1q8hIGfAO/TK.Rgm6.ymaaQ5694f22aElk/"  # of logins.PASSWORD: openssl passwd -5 -salt syslogauth
 MAIL_GROUP = 8
 FIRST_UID = 1000
 SYSTEM = """\

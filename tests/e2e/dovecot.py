@@ -9,7 +9,6 @@ import re
 import socket
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from tests.deadline import wait_until
 from tests.e2e.netns import Netns
@@ -56,7 +55,8 @@ def start(host: Netns, users: Mapping[str, str] = USERS, more: str = "") -> None
     for part in ("", "run", "state", "mail"):
         (directory / part).mkdir(mode=0o755)
     (directory / "mail").chmod(0o1777)
-    (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{password}\n" for user, password in users.items()))
+    looked_up = {re.sub(r"([\\'\"])", r"\\\1", user): password for user, password in users.items()}  # 2.3 escapes what it looks up
+    (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{password}\n" for user, password in looked_up.items()))
     configuration = directory / "dovecot.conf"
     configuration.write_text(CONFIGURATION.format(directory=directory) + more)
     host.start("dovecot", program, "-F", "-c", configuration)
@@ -76,13 +76,6 @@ class Dialogue:
     def ask(self, line: str) -> str:
         self.connection.sendall(f"{line}\r\n".encode())
         return self.hear()
-
-    def leave(self) -> None:
-        """Say no more, and hear the server out until it closes the connection."""
-        with suppress(ConnectionError):
-            self.connection.shutdown(socket.SHUT_WR)
-            while self.lines.read(4096):
-                pass
 
 
 def pop3_user_pass(server: Dialogue, password: str) -> bool:

@@ -4,6 +4,7 @@ Both log to facility mail under their own names. One socket takes both families,
 """
 
 import subprocess
+from pathlib import Path
 
 from tests.deadline import wait_until
 from tests.e2e import accounts, inetd
@@ -28,7 +29,7 @@ acl { log from any; allow from any; };
 
 def start(host: Netns, users: list[str]) -> None:
     accounts.make(host, users)
-    services = {}
+    services: dict[int, list[str | Path]] = {}
     for program, port in PORTS.items():
         path = need(program)
         if "GNU Mailutils" not in subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10).stdout:

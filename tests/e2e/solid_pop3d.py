@@ -6,6 +6,7 @@ Every user has a secret for APOP in their home directory, and ALIAS is mapped to
 import os
 
 from tests.e2e import accounts, inetd
+from tests.e2e.logins import PASSWORD
 from tests.e2e.netns import Netns
 from tests.e2e.syslogds import PEERS_DIRECTORY
 from tests.needs import need
@@ -29,7 +30,7 @@ CONFIGURATION = """
 def start(host: Netns, users: list[str]) -> None:
     program = need(str(PEERS_DIRECTORY / "usr/sbin/solid-pop3d"))
     accounts.make(host, users, ["solid-pop3d"])
-    secret = bytes(byte ^ 0xFF for byte in accounts.PASSWORD.encode()).hex()  # as pop_auth(1) writes it
+    secret = bytes(byte ^ 0xFF for byte in PASSWORD.encode()).hex()  # as pop_auth(1) writes it
     for uid, home in accounts.homes(host, users).items():
         (home / ".spop3d").touch(mode=0o600)
         (home / ".spop3d").write_text(f"APOPSecret {secret} \n")

@@ -1,8 +1,8 @@
-"""The syslog daemons of a mail host, each sending facility mail on over UDP, as its own manual has it. rsyslogd sends
-daemon and local0 too, where some mail servers log.
+"""The syslog daemons of a mail host, each sending facility mail on over UDP, as its own manual has it.
 
 Each reads the private /dev/log of the namespace. rsyslog is the installed one; the others are run from where tests/install-peers has
-unpacked them. Port 514 is the only one that inetutils-syslogd sends to, so all of them do: it is free in a network of its own.
+unpacked them. Port 514 is the only one that inetutils-syslogd sends to, so all of them do: it is free in a network of its own. rsyslogd
+sends daemon and local0 too, where some mail servers log.
 """
 
 import os

@@ -46,7 +46,7 @@ NAMES = {
     "rob>": True,
     "rip=9.9.9.9": True,
     "jörg": True,
-    "n" * 300: True,
+    "n" * 300: False,  # too long for a line that a syslogd may cut
     f"rob, ip=[{FORGED}]": False,
     f"rob, ip=[{FORGED}], port=[1], protocol=IMAP": False,
     f"imapd: LOGIN, user=bob, ip=[{FORGED}]": False,

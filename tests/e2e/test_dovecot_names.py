@@ -87,11 +87,12 @@ def announced(header: str) -> Method:
     return log_in
 
 
-def odd_names(*, welcome: bool) -> Iterator[Attempt]:
+def odd_names(*, any_name: bool) -> Iterator[Attempt]:
     """With the right password, whether it helps or not, and with a wrong one."""
     for name, clear in NAMES.items():
         as_it_is = name.isprintable() and name.isascii() and len(name) <= 80
-        for attempt in odd((IMAP, POP3), name, welcome=welcome, granted=welcome and clear):
+        is_taken = any_name or (name.isascii() and name.isalnum())
+        for attempt in odd((IMAP, POP3), name, welcome=is_taken, granted=is_taken and clear):
             yield replace(attempt, logged=f"user=<{name}>" if as_it_is else "user=<")
 
 
@@ -105,11 +106,9 @@ def proxied() -> Iterator[Attempt]:
         yield replace(right, what=f"{right.what}, wrong password", method=announced(wrong), password="wrong", welcome=False, logged="")  # noqa: S106
 
 
-STRICT, LENIENT = (
-    numbered((*ordinary((IMAP, POP3)), *proxied(), *odd_names(welcome=welcome))) for welcome in (False, True)
-)
+STRICT, LENIENT = (numbered((*ordinary((IMAP, POP3)), *proxied(), *odd_names(any_name=any_name))) for any_name in (False, True))
 WITNESS = Attempt("witness", POP3, pop3_apop, "IPv4", 250)
-USERS = {user: PASSWORD for user in (USER, *NAMES)}
+USERS = dict.fromkeys((USER, *NAMES), PASSWORD)
 EVERYBODY = addresses((*STRICT, WITNESS))
 
 

@@ -69,7 +69,9 @@ def odd_names() -> Iterator[Attempt]:
             for attempt in odd((service,), name, welcome=is_taken, granted=False):
                 yield replace(attempt, logged=logged if attempt.welcome else "")
     for service in (IMAP, TALKATIVE_IMAP):
-        yield Attempt(f"{service.name}, a line feed", service, imap_literal, "IPv4", user=TWO_LINES, welcome=False, logged="rob#012imap4d[1]: Connect")
+        yield Attempt(
+            f"{service.name}, a line feed", service, imap_literal, "IPv4", user=TWO_LINES, welcome=False, logged="rob#012imap4d[1]: Connect"
+        )
 
 
 ATTEMPTS = numbered(replace(attempt, granted=False) for attempt in (*ordinary((*ALL_POP3, *ALL_IMAP)), *odd_names()))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e import popa3d
 from tests.e2e.logins import FORGED, USER, Attempt, Outcome, Service, addresses, make_all, numbered, odd, ordinary, pop3_user_pass
-from tests.e2e.rig import Rig, rig
+from tests.e2e.rig import rig
 
 STANDALONE = Service("by itself", popa3d.STANDALONE_PORT, (pop3_user_pass,), after_address="\n")
 BEHIND_TCPD = Service("behind tcpd", popa3d.TCPD_PORT, (pop3_user_pass,), after_address=")")

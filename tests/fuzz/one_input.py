@@ -5,8 +5,8 @@ An input is a few datagrams with SEPARATOR between them. Each begins with two by
     0   bits 0-2 which peer, bits 3-4 how much later than the datagram before, bit 5 whether it begins another batch
     1   which header goes before `TAG|TEXT`, modulo their number and one: the last stands for none, the datagram is as it is
 
-Six receivers live as long as the process. Each input begins so much later than the one before it that nothing which they remember counts any
-more, so that an input gives the same alone: building their gates anew for each would take longer than the input.
+Six receivers live as long as the process. Each input begins so much later than the one before it that nothing which they remember
+counts any more, so that an input gives the same alone: building their gates anew for each would take longer than the input.
 """
 
 import re
@@ -76,8 +76,8 @@ def decode(data: bytes) -> Iterator[Event]:
 
 
 class Receivers:
-    """One fed each datagram on its own, one in batches, one that reads without the gate. The same bytes as lines of a file: one, one without
-    the gate, and one whose file may hold split messages."""
+    """One fed each datagram on its own, one in batches, one that reads without the gate. The same bytes as lines of a file: one, one
+    without the gate, and one whose file may hold split messages."""
 
     def __init__(self, recogniser: Recogniser = formats.ALL) -> None:
         self.single, self.batched, self.strict, self.lines, self.strict_lines, self.split_lines = (
@@ -114,9 +114,9 @@ class Receivers:
         tally = self.single.tally
         before = dict(tally.outcomes)
         grants = self.single.feed([(event.datagram, (event.host, 514))], self.now)
-        changed = [(name, count - before[name]) for name, count in tally.outcomes.items() if count != before[name]]
-        assert len(changed) == 1 and changed[0][1] == 1, f"not one outcome: {changed}"
-        outcome = changed[0][0]
+        changed = {name: count - before[name] for name, count in tally.outcomes.items() if count != before[name]}
+        assert [*changed.values()] == [1], f"not one outcome: {changed}"
+        (outcome,) = changed
         assert outcome == verdict.outcome or (outcome == Refusal.NOT_LOGIN and verdict.outcome in NOISE), (
             f"{outcome} behind the gate, {verdict.outcome} without it"
         )

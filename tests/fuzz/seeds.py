@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from syslogauth.core.formats import FORMATS
+from syslogauth.core.formats.grammar import Format
 from tests.fuzz.one_input import encode
 from tests.headers import HEADERS
 
@@ -55,7 +56,7 @@ def dictionary() -> str:
     return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in sorted(words))
 
 
-def _texts(form: object) -> Iterator[str]:
+def _texts(form: Format) -> Iterator[str]:
     yield from (sample.text for sample in form.samples)
     yield from (text for sequence in form.sequences for text in sequence.texts)
     yield from (text for _, text in form.logouts)

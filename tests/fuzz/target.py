@@ -1,6 +1,6 @@
 """The coverage-guided fuzzer over the reading of datagrams: `python -m tests.fuzz.target [libFuzzer's options] [CORPUS ...]`.
 
-Without a file or directory it begins with nothing; `python -m tests.fuzz.target INPUT` runs one input again. See one_input.py on what holds.
+With no directory it begins with nothing; `python -m tests.fuzz.target FILE` runs one input again. See one_input.py on what must hold.
 """
 
 import sys

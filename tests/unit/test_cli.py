@@ -45,7 +45,10 @@ def test_the_version_is_told() -> None:
     assert f"syslogauth {__version__}\n" == ask(["--version"]).stdout
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "test", "grant", "revoke", "deny", "flush", "export", "stats", "match", "replay", "run"])
+CONFIGURED = ("list", "show", "test", "grant", "revoke", "deny", "flush", "export", "stats", "match", "replay", "formats", "run")
+
+
+@pytest.mark.parametrize("verb", CONFIGURED)
 def test_every_command_takes_the_configuration_and_ends_with_78_on_a_bad_one(bare: Site, verb: str) -> None:
     bare.config.write_text("state_directory = ")
     words = {"show": [A], "test": [A], "grant": [A], "revoke": [A], "deny": [A], "flush": ["--yes"], "match": ["x"], "replay": ["-"]}

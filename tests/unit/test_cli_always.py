@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.site import A, B, C, PACKED, Site
+from tests.site import PACKED, A, B, C, Site
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from syslogauth.cli.match import WHY
+from syslogauth.core.login import Refusal
 from syslogauth.exports import hash9
 from tests.needs import need
 from tests.site import LINE, A, B, C, Site, ask, nobody
@@ -151,7 +153,28 @@ def test_replay_tells_what_it_may_have_missed(site: Site) -> None:
     odd = f"{stamped(60)} mail1 dovecot: imap-login: Login: user=<a>, method=PLAIN, rip={A}, rip={B}, lip=192.0.2.1, mpid=80"
     failed = f"{stamped(60)} mail1 dovecot: imap-login: Aborted login (auth failed): user=<a>, rip={A}, lip=192.0.2.1"
     done = site.ask("replay", "--missed", "--nowrite", "-", stdin=f"{odd}\n{failed}\n{line(A, 60)}\n".encode())
-    assert [f"ambiguous: {odd}"] == done.stdout.splitlines()
+    head, explained, example = done.stdout.splitlines()
+    assert "        1  dovecot  ambiguous  imap-login: Login: user=<...>, method=..., rip=..., rip=..., lip=..., mpid=..." == head
+    assert explained.endswith("nearest is dovecot: after 61 bytes of the text, rip= comes a second time: one of the two is a client's text")
+    assert odd == example.strip()
+
+
+UNESCAPED = "Nov 22 10:00:00 mail1 imapd[7]: Login user=bob host=[192.0.2.25]"
+
+
+@pytest.mark.parametrize(
+    ("escapes", "option", "granted"),
+    [("", (), 0), ("", ("--escaped",), 1), ("true", (), 1), ("false", (), 0), ("false", ("--escaped",), 1)],
+)
+def test_replay_believes_what_is_declared_of_a_file(bare: Site, escapes: str, option: tuple[str, ...], granted: int) -> None:
+    log = bare.directory / "maillog"
+    log.write_text(UNESCAPED + "\n")
+    if escapes:
+        declared = f'[[listen.source]]\nfiles = ["{bare.directory}/mail*"]\nescapes = {escapes}\n'
+        bare.config.write_text(f"{bare.text}\n{declared}")
+    done = bare.ask("replay", "--nowrite", *option, str(log))
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"1 lines, {granted} logins, {granted} grants" in done.stdout
 
 
 # match
@@ -164,7 +187,10 @@ def test_match_says_what_each_line_becomes_in_order() -> None:
     assert [(True, A, "grant"), (True, B, "grant"), (False, None, "not_login"), (True, "127.0.0.1", "never_network")] == [
         (answer["login"], answer["address"], answer["outcome"]) for answer in answers
     ]
-    assert {"login": True, "address": A, "user": "alice", "service": "imap", "server": "dovecot", "outcome": "grant"} == answers[0]
+    login = {"login": True, "address": A, "user": "alice", "service": "imap", "server": "dovecot", "outcome": "grant"}
+    assert login | {"nearest": None, "explanation": None} == answers[0]
+    unknown = "no format has the tag postfix/smtpd (syslogauth formats lists those that there are; a [[format]] of your own adds one)"
+    assert (None, unknown) == (answers[2]["nearest"], answers[2]["explanation"])
 
 
 def test_match_takes_lines_as_words_and_datagrams_in_base64() -> None:
@@ -177,6 +203,87 @@ def test_match_takes_lines_as_words_and_datagrams_in_base64() -> None:
     done = ask(["match", "--base64", "-"], b"!\n")
     assert (65, "") == (done.returncode, done.stdout)
     assert done.stderr.startswith("syslogauth: line 1: is not base64")
+
+
+def test_match_explains_what_came_near_below_its_sentence() -> None:
+    changed = "Nov 22 10:00:00 mail1 dovecot: imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.25"
+    lacks = "nearest is dovecot: it has no lip=: login_log_format_elements needs user, method, rip and lip"
+    why = "looks like a login, but could be read in two ways or holds what its server does not write"
+    assert f"no login  ambiguous ({why}): {changed!r}\n          {lacks}\n" == ask(["match", changed]).stdout
+    (answer,) = map(json.loads, ask(["match", "--json", changed]).stdout.splitlines())
+    assert ("dovecot", f"nearest is dovecot: {answer['explanation']}") == (answer["nearest"], lacks)
+
+
+def test_match_joins_the_lines_of_its_input() -> None:
+    lines = ("popa3d[7]: Session from 192.0.2.25", "popa3d[7]: Authentication passed for bob", "popa3d[7]: Authentication passed for bob")
+    done = ask(["match", "--json", "-"], "".join(f"Nov 22 10:00:00 mail1 {text}\n" for text in lines).encode())
+    assert ["connected", "grant", "unjoined"] == [json.loads(answer)["outcome"] for answer in done.stdout.splitlines()]
+
+
+def test_match_judges_as_from_a_source_that_splits() -> None:
+    assert "login     192.0.2.25 bob imap uw: grant\n" == ask(["match", UNESCAPED]).stdout
+    done = ask(["match", "--unescaped", UNESCAPED])
+    assert done.stdout.startswith("no login  unescaped_source (")
+    assert done.stdout.endswith("declare so: [[listen.source]] with its peers or files and escapes = true\n")
+
+
+@pytest.mark.parametrize(
+    ("peer", "prefix", "outcome"),
+    [
+        ("127.0.0.1", "<22>", "grant"),
+        ("127.0.0.2", "<22>", "unescaped_source"),
+        ("127.0.0.1", "", "no_priority"),
+        ("192.0.2.1", "<22>", "unlisted_peer"),
+    ],
+)
+def test_match_judges_as_what_a_peer_sends(bare: Site, peer: str, prefix: str, outcome: str) -> None:
+    bare.config.write_text(f'{bare.text}\n[[listen.source]]\npeers = ["127.0.0.2/32"]\nescapes = false\n')
+    done = bare.ask("match", "--json", "--peer", peer, prefix + UNESCAPED)
+    assert (outcome, "") == (json.loads(done.stdout)["outcome"], done.stderr)
+
+
+MISSED = (
+    "Nov 22 10:00:0{n} mail1 dovecot: imap-login: Successful login: user=<user{n}>, method=PLAIN, rip=192.0.2.{n}, lip=192.0.2.1",
+    "Nov 22 10:00:0{n} mail1 imapd[{n}]: LOGIN OK, user=user{n}, ip=[::ffff:192.0.2.{n}]",
+)
+
+
+def test_match_tells_what_a_log_has_that_was_missed_by_its_shape(bare: Site) -> None:
+    plain, packed = bare.directory / "maillog", bare.directory / "maillog.0.gz"
+    plain.write_text("\n".join((*(MISSED[0].format(n=n) for n in range(1, 4)), line(A, 60), MISSED[1].format(n=1), "x sshd: y")))
+    packed.write_bytes(gzip.compress(MISSED[0].format(n=9).encode() + b"\x1b[2J"))
+    done = bare.ask("match", "--missed", "--json", str(plain), str(packed))
+    assert (0, "") == (done.returncode, done.stderr)
+    first, second = json.loads(done.stdout)
+    assert (3, "dovecot", "not_login", "dovecot") == tuple(first[name] for name in ("count", "app_name", "outcome", "nearest"))
+    assert "imap-login: Successful login: user=<...>, method=..., rip=..., lip=..." == first["shape"]
+    assert MISSED[0].format(n=1) == first["example"]
+    assert (1, "imapd", "LOGIN OK, user=..., ip=[ADDRESS]") == tuple(second[name] for name in ("count", "app_name", "shape"))
+    told = bare.ask("match", "--missed", str(plain), str(packed)).stdout
+    assert "        3  dovecot  not_login  imap-login: Successful login: user=<...>" in told.splitlines()[0]
+
+
+def test_match_says_where_nothing_was_missed() -> None:
+    assert "nothing was missed\n" == ask(["match", "--missed", "-"], line(A, 60).encode()).stdout
+    assert "[]\n" == ask(["match", "--missed", "--json", "-"], line(A, 60).encode()).stdout
+
+
+@pytest.mark.parametrize("words", [["--missed"], ["--missed", "--base64", "-"], ["--missed", "--peer", A, "-"]])
+def test_what_missed_does_not_take_is_64(words: list[str]) -> None:
+    done = ask(["match", *words])
+    expected = "syslogauth: match: --missed takes log files (- is standard input), without --base64 and --peer\n"
+    assert (64, expected) == (done.returncode, done.stderr)
+
+
+def test_missed_in_a_file_that_is_not_there_is_66() -> None:
+    assert (66, "syslogauth: /nonexistent: No such file or directory\n") == (
+        (done := ask(["match", "--missed", "/nonexistent"])).returncode,
+        done.stderr,
+    )
+
+
+def test_every_reason_has_its_words() -> None:
+    assert set(Refusal) == set(WHY)
 
 
 # root

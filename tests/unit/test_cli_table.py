@@ -29,6 +29,17 @@ def test_test_is_silent_and_says_0_or_1(site: Site) -> None:
     ]
 
 
+def test_test_imports_nothing_that_it_can_do_without(site: Site) -> None:
+    """fail2ban asks it for every ban: each of these would cost it milliseconds."""
+    program = (
+        "import sys; from syslogauth import cli; code = cli.main(sys.argv[1:]);"
+        "print(code, *{'syslogauth.table', 'syslogauth.config', 'syslogauth.core', 'hashlib', 'dataclasses', 'pathlib'} & {*sys.modules})"
+    )
+    words = [sys.executable, "-S", "-c", program, "test", "--config", str(site.config), A]
+    environment = clean_environment() | {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    assert "1\n" == subprocess.run(words, capture_output=True, text=True, check=True, timeout=30, env=environment).stdout
+
+
 @pytest.mark.parametrize("damage", ["no state directory", "no table", "empty files", "zeros", "noise", "truncated", "another version"])
 def test_test_says_69_where_it_cannot_be_told(bare: Site, damage: str) -> None:
     data = bare.state / "table" / "data.mdb"

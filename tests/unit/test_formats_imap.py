@@ -1,16 +1,16 @@
 """Cyrus, Courier, the proxies and the smaller IMAP servers: what is not in one line's text, and logins whose line is cut short."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
 from syslogauth.core import formats
 from syslogauth.core.address import canonical
-from syslogauth.core.formats.grammar import Kind, message_of
+from syslogauth.core.formats.grammar import Format, Kind, message_of
 from syslogauth.core.login import Login, Logout, Refusal, Report
 
-MINE = [form for form in formats.FORMATS if form.name in "apple courier cyrus dbmail imapproxy nginx perdition stalwart zimbra".split()]
+NAMES = ("apple", "courier", "cyrus", "dbmail", "imapproxy", "nginx", "perdition", "stalwart", "zimbra")
+MINE = [form for form in formats.FORMATS if form.name in NAMES]
 ID = "SESSIONID=<cyrus-1795362166-39-1-7408908786282806633>"
 ZIMBRA = "INFO [ImapServer-1] [name=bob;ip=198.51.100.3;{}] imap - user bob authenticated, mechanism=PLAIN"
 NGINX = 'info: 2026/11/22 15:40:17 [info] 91#91: *4 {}, client: 192.0.2.25, server: 0.0.0.0:143, login: "bob", upstream: 198.51.100.3:143'
@@ -100,7 +100,7 @@ def test_the_end_of_a_session_names_its_login(app_name: str, login_text: str, en
 
 
 @pytest.mark.parametrize("form", MINE, ids=lambda form: form.name)
-def test_a_login_that_has_an_end_can_be_ended_and_one_without_is_not_held(form: formats.Format) -> None:
+def test_a_login_that_has_an_end_can_be_ended_and_one_without_is_not_held(form: Format) -> None:
     for sample in form.samples:
         login = recognised(sample.app_name, sample.text, "34")
         assert isinstance(login, Login)
@@ -108,67 +108,93 @@ def test_a_login_that_has_an_end_can_be_ended_and_one_without_is_not_held(form: 
 
 
 @pytest.mark.parametrize("form", MINE, ids=lambda form: form.name)
-def test_the_logins_of_a_proxy_are_marked(form: formats.Format) -> None:
+def test_the_logins_of_a_proxy_are_marked(form: Format) -> None:
     proxies = {"perdition", "imapproxy", "nginx"}
     assert {form.name in proxies} == {line.proxied for line in form.lines if line.kind is Kind.LOGIN}
 
 
-def cut_lines(app_name: str, begins: str, ends: str) -> list[Report | Refusal]:
-    """A failure of a name that holds `ends` behind so many letters that a syslogd's cut falls just there, wherever it cuts."""
-    return [recognised(app_name, begins + "a" * n + ends, "34") for n in range(1100)]
+# What a client writes, from the beginning of its name to the cut; the name is padded so that the cut falls there.
+FORGED_ENDS = [
+    ("perdition.pop3", "Auth: " + PERDITION.format(" client-secure=plaintext", "").replace('bob" ', ""), f'" {TAIL} status="ok"'),
+    ("perdition", 'Auth: 9.9.9.9->192.0.2.1 user="', '" server="m" port="110" status="ok"'),
+    ("in.imapproxyd", "LOGIN: '", "' (9.9.9.9:1) on new sd [1]"),
+    ("in.imapproxyd", "LOGIN: '", "' (9.9.9.9) on existing sd [1]"),
+    ("in.imapproxyd", "LOGIN: '", "' (2001:db8::9:1) on new sd [1]"),
+    ("imapd", "LOGIN, user=", ", ip=[9.9.9.9], port=[1], protocol=IMAP"),
+    ("pop3d", "LOGIN, user=", ", ip=[2001:db8:9:9:9:9:9:9], port=[11111], stls=1"),
+    ("AppleMailServer", 'IMAP User "', '" log on successful from 9.9.9.9'),
+    (
+        "dbmail-imapd",
+        "Notice:[imap] dbmail_imap_session_handle_auth(+1455): [0x55d0c0de] login accepted: id [12] user [",
+        "] from [9.9.9.9:1]",
+    ),
+]
+SHORTEST_CUT = 480 - 160  # what a syslogd leaves of the text: FreeBSD 12's datagram, less the longest header that one can imagine
 
 
-@pytest.mark.parametrize("bytes_of_header", [40, 160])
-def test_a_name_can_not_end_a_line_of_perdition_where_a_syslogd_cuts_it(bytes_of_header: int) -> None:
-    shortest_cut = 480 - bytes_of_header
-    begins = "Auth: " + PERDITION.format(" client-secure=plaintext", "").replace('"bob" ', '"b')
-    for n in range(shortest_cut - len(begins) - len(TAIL) - 15, 1100):
-        text = begins + "a" * n + f'" {TAIL} status="ok"'
-        assert len(text) >= shortest_cut - 3
-        assert recognised("perdition.pop3", text, "34") is Refusal.NOT_LOGIN
+@pytest.mark.parametrize(("app_name", "begins", "ends"), FORGED_ENDS)
+def test_a_name_can_not_end_a_line_where_a_syslogd_cuts_it(app_name: str, begins: str, ends: str) -> None:
+    for length in range(SHORTEST_CUT, 1100):
+        text = begins + "a" * (length - len(begins) - len(ends)) + ends
+        assert length == len(text)
+        assert not isinstance(recognised(app_name, text, "34"), Login)
 
 
-@pytest.mark.parametrize("ends", ["' (9.9.9.9:1) on new sd [1]", "' (9.9.9.9) on existing sd [1]", "' (2001:db8::10:1) on new sd [1]"])
-def test_a_name_can_not_end_a_line_of_imapproxy_where_a_syslogd_cuts_it(ends: str) -> None:
-    for found in cut_lines("in.imapproxyd", "LOGIN: '", ends)[480 - 160 - len("LOGIN: '") - len(ends) :]:
-        assert found is Refusal.NOT_LOGIN
+@pytest.mark.parametrize(("app_name", "begins", "ends"), FORGED_ENDS)
+def test_the_same_line_with_a_name_of_the_usual_length_is_a_login(app_name: str, begins: str, ends: str) -> None:
+    """So that the test of the cuts tests what it says."""
+    assert isinstance(recognised(app_name, f"{begins}a{ends}", "34"), Login)
 
 
 @pytest.mark.parametrize("form", MINE, ids=lambda form: form.name)
-def test_no_prefix_of_a_line_grants_an_address_that_the_line_does_not(form: formats.Format) -> None:
+def test_no_line_that_a_syslogd_cut_grants_another_address(form: Format) -> None:
     for sample in form.samples:
-        for n in range(len(sample.text)):
-            found = recognised(sample.app_name, sample.text[:n], "34")
-            assert not isinstance(found, Login) or canonical(found.address) == sample.address, sample.text[:n]
-
-
-@pytest.mark.parametrize("form", MINE, ids=lambda form: form.name)
-def test_no_prefix_of_an_attack_grants_the_address_in_it(form: formats.Format) -> None:
-    for app_name, text in form.near_misses:
-        for n in range(len(text)):
-            found = recognised(app_name, text[:n], "34")
-            cut_far_too_short = form.name == "imapproxy" and n < 128  # see the test of its cuts
-            assert cut_far_too_short or not isinstance(found, Login) or canonical(found.address) != "9.9.9.9", text[:n]
+        for text in (sample.text, sample.text.replace(sample.user, "b" * 300)):
+            for length in range(SHORTEST_CUT, len(text)):
+                found = recognised(sample.app_name, text[:length], "34")
+                assert not isinstance(found, Login) or canonical(found.address) == sample.address
 
 
 # Between the words of a line: what could end a field and begin another.
-INSERTS = [" ", '"', "'", "[", "]", "(", ")", "<", ">", ",", ";", "=", ":", "\\", "\n", "\r", "\0", "\x1b", "\x7f", "[9.9.9.9]", "(9.9.9.9:1)"]
+INSERTS = [
+    " ",
+    '"',
+    "'",
+    "[",
+    "]",
+    "(",
+    ")",
+    "<",
+    ">",
+    ",",
+    ";",
+    "=",
+    ":",
+    "\\",
+    "\n",
+    "\r",
+    "\0",
+    "\x1b",
+    "\x7f",
+    "[9.9.9.9]",
+    "(9.9.9.9:1)",
+]
 
 
 @pytest.mark.parametrize("form", MINE, ids=lambda form: form.name)
-def test_a_name_with_a_separator_gives_no_other_address(form: formats.Format) -> None:
+def test_a_name_with_a_separator_gives_no_other_address(form: Format) -> None:
     for sample in form.samples:
         for insert in INSERTS:
             for user in (f"{sample.user}{insert}", f"{insert}{sample.user}", f"b{insert}9.9.9.9{insert}", f"b{insert} ip=[9.9.9.9], x"):
-                text = re.sub(rf"(?<![\w.@]){re.escape(sample.user)}(?![\w.@])", lambda _, user=user: user, sample.text)
+                text = re.sub(rf"(?<![\w.@]){re.escape(sample.user)}(?![\w.@])", user.replace("\\", r"\\"), sample.text)
                 found = recognised(sample.app_name, text, "34")
                 assert not isinstance(found, Login) or canonical(found.address) == sample.address, text
 
 
 @pytest.mark.parametrize("form", MINE, ids=lambda form: form.name)
-def test_a_line_of_one_is_no_line_of_another(form: formats.Format) -> None:
+def test_a_line_of_one_is_no_line_of_another(form: Format) -> None:
     for sample in form.samples:
-        message = replace(message_of(sample.app_name, sample.text, "34"))
+        message = message_of(sample.app_name, sample.text, "34")
         takers = [other.name for other in formats.FORMATS if other.recognise(message) is not Refusal.NOT_LOGIN]
         assert [form.name] == takers
 
@@ -177,7 +203,6 @@ def test_a_line_of_one_is_no_line_of_another(form: formats.Format) -> None:
     ("app_name", "text"),
     [
         # names that do log in, as the servers wrote them: odd ones get nothing, and nobody else's address
-        ("imapd", "LOGIN, user=b ob, ip=[::ffff:192.0.2.25], port=[34803], protocol=IMAP"),
         ("imapd", "LOGIN, user=bob, ip=[9.9.9.9], ip=[::ffff:192.0.2.25], port=[35167], protocol=IMAP"),
         ("cyrus/imap", f"login: client0.example.net [192.0.2.25] b ob PLAIN User logged in {ID}"),
         ("cyrus/imap", f"login: client0.example.net [192.0.2.25] b] ob PLAIN User logged in {ID}"),

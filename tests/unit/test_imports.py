@@ -30,7 +30,8 @@ LAYERS = (
     ("__init__",),
 )
 CORE_LAYERS = (("intake",), ("gate",), ("formats", "policy", "linetime", "recent", "sessions"), ("message", "address"), ("login",))
-FORMAT_LAYERS = (("nearest",), ("", "site"), ("check",), ("pattern", "a server's"), ("grammar", "looks"))  # "" is formats/__init__.py
+# "" is formats/__init__.py
+FORMAT_LAYERS = (("nearest",), ("", "site"), ("check",), ("pattern", "a server's"), ("cost", "grammar", "looks"))
 
 # The only place of each library that does I/O of its own.
 HOMES = {

@@ -11,6 +11,7 @@ GOLDEN = Path(__file__).with_name("metrics.golden.txt")
 LABELS = {  # label -> two values of it, in the order of the page
     "version": ("1.0.0", "1.0.1"),
     "where": ("kernel", "queue"),
+    "app_name": ("dovecot", "imapd"),
     "transport": ("tcp", "udp"),
     "export": ("/var/lib/syslogauth/popauth", '/var/odd "path"'),
     "result": ("failed", "published"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,16 +13,21 @@ import structlog
 
 from syslogauth import receiver as receiver_module
 from syslogauth.control import Control
-from syslogauth.core.address import Networks
+from syslogauth.core.address import Networks, pack
 from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.login import Closed, Grant, Opened
 from syslogauth.core.policy import Policy
 from syslogauth.listeners.udp import Listener, bind
-from syslogauth.receiver import Receiver
+from syslogauth.receiver import Receiver, merged
 from syslogauth.record import Bounds
 from syslogauth.table import Table
 
 LOGIN = "<22>Nov 22 10:09:49 mail1 dovecot: imap-login: Login: user=<alice>, method=PLAIN, rip={}, lip=192.0.2.1, mpid=80"
+SESSION_LOGIN = LOGIN + ", session=<{}AAAAAAAA>"
+LOGOUT = "<22>Nov 22 10:19:49 mail1 dovecot: imap(alice)<80><{}AAAAAAAA>: Disconnected: Logged out in=8 out=468"
 BOUNDS = Bounds(1800, 86400)
+HOLDING = Bounds(1800, 86400, 7200)
+POLICY = Policy(1800, frozenset(("imap",)))
 
 
 @dataclass
@@ -33,9 +39,12 @@ class Running:
     ended: "asyncio.Task[None]"
 
     def send(self, *addresses: str) -> None:
+        self.send_lines(*(LOGIN.format(address) for address in addresses))
+
+    def send_lines(self, *lines: str) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            for address in addresses:
-                sender.sendto(LOGIN.format(address).encode(), self.server)
+            for line in lines:
+                sender.sendto(line.encode(), self.server)
 
     async def until(self, look: Callable[[], object]) -> None:
         async with asyncio.timeout(5):
@@ -58,11 +67,11 @@ class Running:
 
 
 @asynccontextmanager
-async def running(directory: Path, batching: bool = True) -> AsyncIterator[Running]:
+async def running(directory: Path, batching: bool = True, policy: Policy = POLICY, bounds: Bounds = BOUNDS) -> AsyncIterator[Running]:
     ours, theirs = socket.socketpair()
     sources = Sources(Networks(("127.0.0.0/8",)), frozenset(("mail",)))
-    table = Table(directory / "table", 1000, BOUNDS)
-    process = Receiver(Intake(sources, Policy(1800, frozenset(("imap",)))), table, Control(theirs), structlog.get_logger())
+    table = Table(directory / "table", 1000, bounds)
+    process = Receiver(Intake(sources, policy), table, Control(theirs), structlog.get_logger())
     sock = bind("127.0.0.1", 0, 1 << 20)
     server = sock.getsockname()
     listener = Listener(sock, process.held, batching)
@@ -179,3 +188,99 @@ def test_the_sockets_are_not_read_while_the_pending_set_is_full(tmp_path: Path, 
         await one.until(lambda: one.receiver.committed.new == 3)  # what the kernel kept
 
     play(tmp_path, scene)
+
+
+# sessions that hold a grant
+
+
+def held(directory: Path) -> list[bool]:
+    """Of 198.51.100.1, .2 and .3: whether they are honoured an hour after now, when the grace of their logins is over."""
+    table = Table(directory / "table", 1000, HOLDING)
+    later = time.time() + 3600
+    found = [table.live(bytes((198, 51, 100, n)), later) is not None for n in (1, 2, 3)]
+    table.close()
+    return found
+
+
+def play_holding(directory: Path, scene: Callable[[Running], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with running(directory, policy=Policy(1800, frozenset(("imap",)), hold_max_seconds=5400.0), bounds=HOLDING) as one:
+            await scene(one)
+            one.parent.send({"stop": "keep"})
+            await asyncio.wait_for(one.ended, 5)
+
+    asyncio.run(run())
+
+
+def test_sessions_are_committed_with_the_grants_in_the_order_of_arrival(tmp_path: Path) -> None:
+    async def scene(one: Running) -> None:
+        login = [SESSION_LOGIN.format(f"198.51.100.{n}", n) for n in (1, 2, 3)]
+        one.send_lines(login[0], login[1], LOGOUT.format(2), LOGOUT.format(3), login[2])
+        await one.until(lambda: one.receiver.intake.tally.received == 5 and not one.receiver._waiting())
+        assert [] == one.receiver.intake.sessions
+
+    play_holding(tmp_path, scene)
+    assert [True, False, True] == held(tmp_path)
+
+
+def test_sessions_wait_where_the_table_cannot_be_written_and_are_committed_later_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver_module, "RETRY_SECONDS", 0.05)
+
+    async def scene(one: Running) -> None:
+        one.receiver.table.close()  # every commit is a TableError now
+        one.send_lines(SESSION_LOGIN.format("198.51.100.1", 1), SESSION_LOGIN.format("198.51.100.2", 2))
+        await one.until(lambda: one.receiver.table_errors)
+        one.send_lines(LOGOUT.format(2), SESSION_LOGIN.format("198.51.100.3", 3))
+        await one.until(lambda: one.receiver.table_errors > 3 and len(one.receiver.sessions) == 4)
+        assert [Opened, Opened, Closed, Opened] == [type(event) for event in one.receiver.sessions]
+        assert 7 == dict(one.receiver.samples())["pending_grants"][0][1]
+        one.receiver.table = Table(tmp_path / "table", 1000, HOLDING)
+        await one.until(lambda: one.receiver.table_writable)
+        assert 0 == one.receiver._waiting()
+
+    play_holding(tmp_path, scene)
+    assert [True, False, True] == held(tmp_path)
+
+
+def test_the_sockets_are_not_read_while_too_many_sessions_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_module, "PENDING_CAPACITY", 3)
+    monkeypatch.setattr(receiver_module, "RETRY_SECONDS", 0.05)
+
+    async def scene(one: Running) -> None:
+        one.receiver.table.close()
+        one.send_lines(*map(LOGOUT.format, (1, 2, 3)))  # ends alone: they are no grants
+        await one.until(lambda: one.receiver.held() and one.receiver.table_errors)
+        one.send_lines(LOGOUT.format(4))
+        errors = one.receiver.table_errors
+        await one.until(lambda: one.receiver.table_errors > errors + 2)
+        assert 3 == one.receiver.intake.tally.received
+        one.receiver.table = Table(tmp_path / "table", 1000, HOLDING)
+        await one.until(lambda: one.receiver.intake.tally.received == 4 and not one.receiver._waiting())
+
+    play_holding(tmp_path, scene)
+
+
+def test_an_ordered_stop_commits_the_sessions_that_wait(tmp_path: Path) -> None:
+    async def scene(one: Running) -> None:
+        await one.until(lambda: one.receiver.listeners)
+        one.send_lines(*(SESSION_LOGIN.format(f"198.51.100.{n}", n) for n in (1, 2)), LOGOUT.format(1))
+
+    play_holding(tmp_path, scene)
+    assert [False, True, False] == held(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("first_seconds", "second_seconds", "expected"),
+    [(1800.0, 1800.0, (1810.0, "second")), (7200.0, 60.0, (7200.0, "first")), (60.0, 7200.0, (7210.0, "second"))],
+)
+def test_of_two_grants_of_one_address_the_one_that_lasts_longer_waits(
+    first_seconds: float, second_seconds: float, expected: tuple[float, str]
+) -> None:
+    """Rules may give different graces to the users behind one address."""
+    address = pack("192.0.2.25") or b""
+    first = Grant(address, first_seconds, 0.0, "imap", "dovecot", "first", "", "", count=2)
+    second = Grant(address, 10 + second_seconds, 10.0, "imap", "dovecot", "second", "", "")
+    found = merged(first, second)
+    assert (*expected, 3) == (found.expires_at, found.user, found.count)

@@ -3,7 +3,8 @@
     IMAP User "bob" log on successful from 192.0.2.25
 
 Later ones are Cyrus (10.3 to 10.5) and Dovecot (10.6 onwards), with those formats. Its sources were never published: the line is the one
-that pop-before-smtp's pattern was written for. The name is in quotes and excludes them, the address ends the line.
+that pop-before-smtp's pattern was written for. The name is in quotes and excludes them, the address ends the line. The name is
+bounded, so that no line which a syslogd cuts (480 bytes at the least) could end inside it and be a login.
 """
 
 from syslogauth.core.formats.grammar import ADDRESS, Format, Kind, Line, Sample, whole
@@ -15,7 +16,7 @@ FORMAT = Format(
         Line(
             Kind.LOGIN,
             whole(
-                rb'(?P<service>IMAP|POP3?) User "(?P<user>[^\x00-\x20\x7f"]{1,255})" log on successful from (?P<address>' + ADDRESS + rb")"
+                rb'(?P<service>IMAP|POP3?) User "(?P<user>[^\x00-\x20\x7f"]{1,128})" log on successful from (?P<address>' + ADDRESS + rb")"
             ),
         ),
     ),

@@ -37,8 +37,6 @@ def _samples(form: Format) -> list[str]:
     found = []
     begins = re.compile(form.begins)
     for sample in form.samples:
-        if not sample.own_log and not begins.match(sample.text.encode()):
-            found.append(f"{form.name}: `begins` would refuse sample {sample.text!r}")
         message = message_of(sample.app_name, sample.text)
         if taken := [
             line
@@ -48,8 +46,11 @@ def _samples(form: Format) -> list[str]:
             found.append(f"{form.name}: {1 + len(taken)} lines take sample {sample.text!r}; one must")
         login = form.recognise(message)
         yields = (canonical(login.address), login.user, login.service) if isinstance(login, Login) else login
-        if yields != (sample.address, sample.user, sample.service):
-            found.append(f"{form.name}: sample {sample.text!r} gave {yields}")
+        expected = (sample.address, sample.user, sample.service)
+        if yields != expected:
+            found.append(f"{form.name}: sample {sample.text!r} gave {yields}, and not {expected}")
+        elif not sample.own_log and not begins.match(sample.text.encode()):
+            found.append(f"{form.name}: `begins` would refuse sample {sample.text!r}")
     return found
 
 

@@ -5,13 +5,14 @@
     LOGIN, user=bob, ip=[::ffff:192.0.2.25], protocol=IMAP                    before 4.0: no port
     LOGOUT, user=bob, ip=[::ffff:192.0.2.25], port=[47271], headers=0, ...    the end; TIMEOUT, DISCONNECTED; a POP3 server of 2025: `disc`
 
-The name is the authenticated account's, and a comma ends it. As a proxy (IMAP_PROXY, POP3_PROXY) Courier writes the same line once the
+The name is the authenticated account's, and a comma ends it; it is bounded, so that no line which a syslogd cuts (480 bytes at the
+least) could end inside a name and be a login. As a proxy (IMAP_PROXY, POP3_PROXY) Courier writes the same line once the
 backend has said yes. A pid, where there is one, is courierlogger's, one for all sessions: a session is known by its address and port.
 
 courierlogger reads lines of 511 bytes, and what does not fit comes out as a line of its own: a failed login whose name is 486 bytes and
 then a line of this format forges that line to the byte (5.0.13/1.0.16 as run). No pattern tells it from a genuine one; that it follows
-a cut line of the same server does (CUT_BYTES, and recent.py). Names of failures are escaped otherwise (courier_safe_printf); with IMAP_ID_FIELDS set, the client's
-ID is not, and a line feed in it makes a second line in the same way.
+a cut line of the same server does (CUT_BYTES, and recent.py). Names of failures are escaped otherwise (courier_safe_printf); with
+IMAP_ID_FIELDS set, the client's ID is not, and a line feed in it makes a second line in the same way.
 """
 
 import re
@@ -20,13 +21,13 @@ from syslogauth.core.formats.grammar import ADDRESS, Format, Kind, Line, Sample,
 from syslogauth.core.login import Cut, Refusal
 from syslogauth.core.message import Message
 
-USER = rb"user=(?P<user>[^\x00-\x1f\x7f,\[\]]{1,320}), "
+USER = rb"user=(?P<user>[^\x00-\x1f\x7f,\[\]]{1,200}), "
 CLIENT = rb"ip=\[(?P<address>" + ADDRESS + rb")\]"
 SESSION = rb"(?P<session>" + CLIENT + rb", port=(?:\[\d{1,5}\]|\d{1,5}))"
 PROTOCOL = rb"(?:, protocol=[A-Z0-9]{1,8})?(?:, (?:start|s)tls=1)?"
 PLESK = rb"IMAP connect from @ \[" + ADDRESS + rb"\]INFO: "  # without a line feed before Courier's own line
 END = rb"(?:\d{10}\.\d{6} )?(?:LOGOUT|TIMEOUT|DISCONNECTED|disc|Disconnected during shutdown by signal), user="
-CUT_BYTES = 400  # courierlogger cuts at 511, FreeBSD 12 all at 480 with the header; no line of a login is as long
+CUT_BYTES = 320  # courierlogger cuts at 511, FreeBSD 12 all at 480 with the header; no line of a login is as long
 
 
 def cut(message: Message, found: re.Match[bytes]) -> Cut | Refusal:
@@ -52,7 +53,8 @@ FORMAT = Format(
             read=cut,
         ),
     ),
-    begins=rb"[A-Z]{2,16}(?: FAILED)?, [^\n]{380}|LOGIN FAILED(?![^\n]*\][\s\0]*\Z)|LOGIN, user=|IMAP connect from @ \[[0-9A-Fa-f:.]{2,45}\]INFO: LOGIN, user=",
+    begins=rb"[A-Z]{2,16}(?: FAILED)?, [^\n]{300}|LOGIN FAILED(?![^\n]*\][\s\0]*\Z)|LOGIN, user=|"
+    rb"IMAP connect from @ \[[0-9A-Fa-f:.]{2,45}\]INFO: LOGIN, user=",
     logout_begins=END,
     others=rb"LOGIN FAILED|"
     + END

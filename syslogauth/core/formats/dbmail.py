@@ -15,7 +15,7 @@ from syslogauth.core.formats.grammar import Format, Kind, Line, Sample, whole
 
 BEGINS = rb"(?:\[0x[0-9a-f]{1,16}\] )?Notice:\[imap\] "
 WHERE = rb"(?:[\w.-]{1,64},)?\w{1,64}\(\+\d{1,6}\): \[0x[0-9a-f]{1,16}\] "
-ACCEPTED = BEGINS + WHERE + rb"login accepted: (?:id \[\d{1,20}\] )?user \[(?P<user>[^\x00-\x20\x7f\[\]]{1,255})\] from "
+ACCEPTED = BEGINS + WHERE + rb"login accepted: (?:id \[\d{1,20}\] )?user \[(?P<user>[^\x00-\x20\x7f\[\]]{1,128})\] from "
 IPV4 = rb"\[(?P<address>[0-9.]{7,15}):\d{1,5}\]"
 IPV6 = rb"\[(?P<address>::ffff:[0-9.]{7,15}|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]{2,37}):\d{1,5}\]"
 FUNCTION = "dbmail_imap_session_handle_auth"

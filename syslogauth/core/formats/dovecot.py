@@ -10,7 +10,7 @@ comes twice: `user=<...>` holds up to 80 bytes of the client's choice where auth
 import re
 
 from syslogauth.core.address import pack
-from syslogauth.core.formats.grammar import ADDRESS, SERVICES, Format, Kind, Line, Sample, client_address, printable, whole
+from syslogauth.core.formats.grammar import ADDRESS, SERVICES, Format, Kind, Line, Sample, client_address, printable, quoted, whole
 from syslogauth.core.login import Login, Refusal
 from syslogauth.core.message import Message
 
@@ -97,7 +97,7 @@ def explain(message: Message, found: re.Match[bytes]) -> str:
         return f"it has no {' and no '.join(missing)}: login_log_format_elements needs user, method, rip and lip"
     user = printable(values[b"user="])
     if b"rip=" in values[b"user="]:
-        return f"the user's name {user!r} holds `rip=`, a key of the line itself"
+        return f"the user's name {quoted(values[b'user='])} holds `rip=`, a key of the line itself"
     if (name := part.get("name")) is not None and name != values[b"user="]:
         return f"proxy({printable(name)}) and user=<{user}> are not the same user"
     return f"rip={printable(values[b'rip='])} is no address that a client can have"
@@ -117,19 +117,19 @@ def _elements(text: bytes, start: int = 0) -> tuple[dict[bytes, bytes], str]:
         if key[0] in values:
             return {}, f"{at}, {printable(key[0])} comes a second time: one of the two is a client's text"
         if not (value := VALUES[key[0]].match(text, key.end())):
-            left = printable(text[key.end() : key.end() + SHOWN_BYTES])
-            return {}, f"{at}, {printable(key[0])} is followed by {left!r}, which is no value that Dovecot gives it"
+            left = quoted(text[key.end() : key.end() + SHOWN_BYTES])
+            return {}, f"{at}, {printable(key[0])} is followed by {left}, which is no value that Dovecot gives it"
         values[key[0]] = value[1]
         position = value.end()
         if position == len(text):
             return values, ""
         if not text.startswith(b", ", position):
-            left = printable(text[position : position + SHOWN_BYTES])
-            return {}, f"after {start + position} bytes of the text, {printable(key[0])} ends, and instead of a comma {left!r} follows"
+            left = quoted(text[position : position + SHOWN_BYTES])
+            return {}, f"after {start + position} bytes of the text, {printable(key[0])} ends, and instead of a comma {left} follows"
         position += 2
-    left = printable(text[position : position + SHOWN_BYTES])
+    left = quoted(text[position : position + SHOWN_BYTES])
     return {}, (
-        f"after {start + position} bytes of the text, {left!r} is no element that is known: "
+        f"after {start + position} bytes of the text, {left} is no element that is known: "
         "login_log_format_elements may hold keyed ones alone (what stands there bare, such as an SNI, is a client's text)"
     )
 

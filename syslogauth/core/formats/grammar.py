@@ -208,6 +208,11 @@ def printable(field: bytes) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def quoted(field: bytes) -> str:
+    """The same in quotes, for a sentence."""
+    return repr(field.decode("utf-8", "backslashreplace"))
+
+
 def compiled(*patterns: bytes) -> tuple[re.Pattern[bytes], ...]:
     return tuple(map(whole, patterns))
 

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from syslogauth.core.formats import Recogniser
-from syslogauth.core.formats.grammar import SERVICES, Format, Kind, Line, any_prefix, client_address, printable
+from syslogauth.core.formats.grammar import SERVICES, Format, Kind, Line, any_prefix, client_address, printable, quoted
 from syslogauth.core.formats.looks import FAILURE, names_address, speaks_of_success
 from syslogauth.core.formats.pattern import Piece, pieces
 from syslogauth.core.login import Authenticated, Connected, Cut, Failed, Logout, Refusal, Report
@@ -106,13 +106,11 @@ def _refused(form: Format, message: Message, refusal: Refusal) -> str:
         if line.explain and (words := line.explain(message, found)):
             return words
         if address and client_address(address) is None:
-            return f"the address, after {found.start('address')} bytes of the text, is {printable(address)!r}: none that a client can have"
+            return f"the address, after {found.start('address')} bytes of the text, is {quoted(address)}: none that a client can have"
         if key := next((key for key in line.own_keys if key in user), None):
-            return (
-                f"the user {printable(user)!r} holds {printable(key)!r}, which is a key of the line itself: a client's text may stand there"
-            )
+            return f"the user {quoted(user)} holds {quoted(key)}, which is a key of the line itself: a client's text may stand there"
         if service and service.lower() not in SERVICES:
-            return f"its service {printable(service)!r} is none that is known: imap, pop3, submission, managesieve"
+            return f"its service {quoted(service)} is none that is known: imap, pop3, submission, managesieve"
         return f"the form is that of its {line.kind.value} line, but it holds what this server does not write so"
     return ""
 
@@ -197,9 +195,9 @@ _pieces = lru_cache(256)(pieces)
 
 def _words(stop: _Stop, text: bytes) -> str:
     left = text[stop.position : stop.position + SHOWN_BYTES]
-    there = f"{printable(left)!r}{'...' if len(text) > stop.position + SHOWN_BYTES else ''} stands there" if left else "the text ends there"
+    there = f"{quoted(left)}{'...' if len(text) > stop.position + SHOWN_BYTES else ''} stands there" if left else "the text ends there"
     field = stop.last.field if stop.last else ""
-    behind = f"the {field} {printable(stop.taken)!r}" if field else repr(printable(stop.taken[-SHOWN_BYTES:]))
+    behind = f"the {field} {quoted(stop.taken)}" if field else quoted(stop.taken[-SHOWN_BYTES:])
     failure = "it speaks of a failure: " if FAILURE.search(left) else ""
     return (
         f"{failure}after {stop.position} bytes of the text, behind {behind}, {' or '.join(filter(None, stop.wanted))} is expected; {there}"

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from re import _compiler, _parser  # type: ignore[attr-defined] # see above
 from typing import Any
 
+from syslogauth.core.formats.cost import steps
+
 LONGEST = 1024  # a field with a larger bound is as good as unbounded: a datagram holds 8192 bytes
+MOST_STEPS = 1 << 17  # on a client's worst line: about two milliseconds
 GROUPS = frozenset(("user", "address", "service", "local_address", "session"))
 SHOWN = 6  # of the texts that a part may be
 REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
@@ -32,7 +35,6 @@ def faults(pattern: re.Pattern[bytes]) -> list[str]:
     names = {number: name for name, number in tree.state.groupdict.items()}
     found: list[str] = []
     before = "address" in pattern.groupindex
-    unbounded = 0
     for operation, argument, depth in _walk(tree):
         if operation == "SUBPATTERN" and names.get(argument[0]) == "address":
             before = False
@@ -42,7 +44,6 @@ def faults(pattern: re.Pattern[bytes]) -> list[str]:
             found.append("`.` stands before the address; name the characters, without those that separate the fields")
         elif operation in REPEATS:
             least, most, inner = argument
-            unbounded += most > LONGEST
             if operation == "POSSESSIVE_REPEAT" and (len(inner) > 1 or str(inner[0][0]) in ("SUBPATTERN", "BRANCH")):
                 found.append("a possessive group stands in it, which Python before 3.11.5 matches wrongly; write (?>...) instead")
             if before and most > LONGEST:
@@ -51,8 +52,8 @@ def faults(pattern: re.Pattern[bytes]) -> list[str]:
                 )
             if depth and most > 1:
                 found.append("a quantifier stands inside another one, which can cost quadratic time; write the inner part out")
-    if unbounded > 1:
-        found.append("two quantifiers without a bound stand in it, which can cost quadratic time; write {0,64}, say, for one of them")
+    if (ways := steps(pattern)) > MOST_STEPS:
+        found.append(f"its quantifiers can share a text in {ways} ways, one by one tried; exclude from each the character that follows it")
     return list(dict.fromkeys(found))
 
 
