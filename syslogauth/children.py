@@ -62,7 +62,7 @@ def exporter(control: int) -> int:
         if held is None:
             log.warning("waiting: another exporter has the lock")
             return False
-        done = Exporter(table, [Map(settings, log) for settings in maps_of(config)], line, log).run()
+        done = Exporter(table, [Map(settings, log) for settings in maps_of(config)], line, log, config.policy.always).run()
         os.close(held)
         return done
 

@@ -6,7 +6,7 @@ table cannot be read it says so and tries again; nobody enters the maps then, bu
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -42,10 +42,18 @@ def last_word(map_: Map, addresses: set[bytes], deadline: float) -> bool:
 
 
 class Exporter:
-    """`run()` ends when the parent says so or is gone."""
+    """`run()` ends when the parent says so or is gone. `always`: the addresses of policy.always, with their comments; None leaves them."""
 
-    def __init__(self, table: Table, maps: Sequence[Map], control: Control, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self,
+        table: Table,
+        maps: Sequence[Map],
+        control: Control,
+        log: structlog.stdlib.BoundLogger,
+        always: Mapping[bytes, str] | None = None,
+    ) -> None:
         self.table = table
+        self.always = always
         self.roster = Roster(table)
         self.maps = maps
         self.control = control
@@ -102,6 +110,8 @@ class Exporter:
             self.roster.settle(now)
             if monotonic >= self._next_sweep:
                 self.table.keep_bounds()
+                if self.always is not None:
+                    self.table.keep_always(self.always)
                 self.table.sweep(now)
                 self._next_sweep = monotonic + SWEEP_SECONDS
         except (TableError, OSError) as error:

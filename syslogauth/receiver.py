@@ -205,6 +205,7 @@ class Receiver:
             "pending_grants": [((), self._waiting())],
             "pending_capacity": [((), PENDING_CAPACITY)],
             "commit_seconds": [((), self.commit_seconds.state())],
+            "sessions_refused": [((), self.table.sessions_refused)],
             "table_errors": [((), self.table_errors)],
             "table_writable": [((), int(self.table_writable))],
             "receive_batching": [((), int(all(listener.batching for listener in self.listeners)))],

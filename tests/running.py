@@ -83,10 +83,10 @@ class Site:
         wait_until(lambda: self.keys() == expected, f"the map to hold {sorted(expected)}, not {sorted(self.keys())}")
 
 
-def log_in(server: tuple[str, int], *addresses: str, service: str = "imap") -> None:
+def log_in(server: tuple[str, int], *addresses: str, service: str = "imap", user: str = "alice") -> None:
     with socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for address in addresses:
-            sender.sendto(LOGIN.format(service=service, user="alice", address=address).encode(), server)
+            sender.sendto(LOGIN.format(service=service, user=user, address=address).encode(), server)
 
 
 def refused(sender: socket.socket) -> bool:

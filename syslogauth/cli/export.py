@@ -32,6 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
                 print("the daemon's exporter is at work and writes within a second; checking what it wrote")
             return max((_check(table, settings) for settings in maps_of(config)), default=os.EX_OK)
         log = configure(config.log.format, config.log.level, "export", sys.stderr)
+        table.keep_always(config.policy.always)
         roster = Roster(table)
         roster.advance(time.time(), time.monotonic())
         for settings in maps_of(config):

@@ -118,7 +118,12 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
 def _message(priority: int | None, header: re.Match[bytes], stripped_bytes: int) -> Message | Refusal:
     part = header.groupdict(default=b"")
     if not part["app5"]:
-        hostname, app_name, procid, text = part["origin"] or part["relayed"] or part["host"], part["app"] or part["bare"], part["pid"], part["text"]
+        hostname, app_name, procid, text = (
+            part["origin"] or part["relayed"] or part["host"],
+            part["app"] or part["bare"],
+            part["pid"],
+            part["text"],
+        )
         if part["repeats"]:
             return Message(priority, part["stamp"], hostname, b"", b"", b"", int(part["repeats"]))
     else:

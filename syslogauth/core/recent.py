@@ -81,9 +81,9 @@ class Recent:
 
     def sweep(self, now: float) -> None:
         for host, of in list(self.hosts.items()):
-            for hostname in [name for name, known in of.repeatable.items() if now - known.last_at > REPEAT_SECONDS]:
+            for hostname in [name for name, known in of.repeatable.items() if not 0 <= now - known.last_at <= REPEAT_SECONDS]:
                 del of.repeatable[hostname]
-            for key in [key for key, at in of.cut.items() if now - at > CUT_SECONDS]:
+            for key in [key for key, at in of.cut.items() if not 0 <= now - at <= CUT_SECONDS]:
                 del of.cut[key]
             if not of:
                 del self.hosts[host]

@@ -267,4 +267,4 @@ def test_the_lines_for_syslog_conf_have_tabs() -> None:
     offered = re.findall(r"^#(?=\w+\.\w+\s)(.*@.*)$", text, re.MULTILINE)
     assert ["mail.info\t@127.0.0.1:5140"] == active
     assert len(offered) >= 5
-    assert [] == [line for line in offered if not re.fullmatch(r"(mail|local0)\.info\t@(\[[0-9a-f:]+\]|[\d.]+)(:\d+)?", line)]
+    assert [] == [line for line in offered if not re.fullmatch(r"(mail|local0|local6|daemon)\.info\t@(\[[0-9a-f:]+\]|[\d.]+)(:\d+)?", line)]

@@ -43,7 +43,6 @@ POLICY = Policy(
     hold_max_seconds=3600.0,
 )
 NOISE = {Refusal.NOT_LOGIN, Refusal.MALFORMED, Refusal.CONTROL_BYTES, Refusal.OWN_MESSAGE}  # to the gate they are all alike
-LINE_NOISE = NOISE | {Refusal.UNLISTED_FACILITY}  # a file's gate takes any <PRI>
 ADDRESS_LIKE = re.compile(rb"[0-9A-Fa-f:.]{2,}")
 
 
@@ -117,12 +116,18 @@ class Receivers:
         changed = {name: count - before[name] for name, count in tally.outcomes.items() if count != before[name]}
         assert [*changed.values()] == [1], f"not one outcome: {changed}"
         (outcome,) = changed
-        assert outcome == verdict.outcome or (outcome == Refusal.NOT_LOGIN and verdict.outcome in NOISE), (
+        assert outcome == verdict.outcome or (outcome == Refusal.NOT_LOGIN and self._is_noise(verdict)), (
             f"{outcome} behind the gate, {verdict.outcome} without it"
         )
         assert grants == ([verdict.grant] if verdict.grant else [])
         assert (verdict.grant is not None) == (verdict.outcome == GRANT)
         return list(grants)
+
+    def _is_noise(self, verdict: Verdict) -> bool:
+        """Whether the gate may take it for noise: also the rest of a cut line that would be noise if it came alone."""
+        if verdict.outcome == Refusal.CUT and verdict.message:
+            return self.strict.recogniser.recognise(verdict.message) == Refusal.NOT_LOGIN
+        return verdict.outcome in NOISE
 
     def _feed_batch(self, batch: list[tuple[bytes, Source]]) -> list[object]:
         grants = self.batched.feed(batch, self.now)
@@ -135,7 +140,8 @@ class Receivers:
         strict = self.strict_lines.judge(line, ESCAPES_WITHOUT_PRIORITY, self.now)
         assert read.outcome in OUTCOMES
         same = (read.outcome, read.login) == (strict.outcome, strict.login)
-        assert same or (read.outcome == Refusal.NOT_LOGIN and strict.outcome in LINE_NOISE), f"{read} of a line, {strict} without the gate"
+        noise = strict.outcome == Refusal.UNLISTED_FACILITY or self._is_noise(strict)  # a file's gate takes any <PRI>
+        assert same or (read.outcome == Refusal.NOT_LOGIN and noise), f"{read} of a line, {strict} without the gate"
         split = self.split_lines.judge_line(line, lambda stamp: self.now, escaped=False)
         assert split.login in (None, read.login), "what may be split gave a login that what is whole does not give"
 

@@ -46,6 +46,8 @@ def seeds() -> Iterator[bytes]:
             yield encode(logins[0], header=header)
             yield encode(logins[0], peer=next(turn) % 8, header=header)
         for tag, text in logins[:1]:
+            yield encode((tag, b"LOGIN FAILED, user=" + b"a" * 486), (tag, text), header=0)
+            yield encode((tag, b"LOGIN FAILED, user=a"), (tag, text), header=WITH_PROCID[0])
             yield encode((b"", HEADERS[0] % tag + text), (b"", SUMMARY), (b"", SUMMARY))
 
 

@@ -22,7 +22,9 @@ SOURCES = Sources(Networks(("10.0.0.0/8",)), FACILITIES)
 GATE = noise_pattern(formats.ALL, FACILITIES, logouts=True)
 NOISE = {Refusal.NOT_LOGIN, Refusal.MALFORMED, Refusal.CONTROL_BYTES, Refusal.OWN_MESSAGE}
 SAMPLES = [(sample.app_name.encode(), sample.text.encode()) for form in formats.FORMATS for sample in form.samples if not sample.own_log]
-SAMPLES += [(sequence.app_name.encode(), text.encode()) for form in formats.FORMATS for sequence in form.sequences for text in sequence.texts[:1]]
+SAMPLES += [
+    (sequence.app_name.encode(), text.encode()) for form in formats.FORMATS for sequence in form.sequences for text in sequence.texts[:1]
+]
 SAMPLES += [(app_name.encode(), text.encode()) for form in formats.FORMATS for app_name, text in form.logouts]
 SUMMARY = b"last message repeated 3 times"
 

@@ -9,6 +9,10 @@ from tests.site import PACKED, A, B, C, Site
 
 @pytest.fixture
 def site(site: Site) -> Site:
+    always = "".join(
+        f'[[policy.always]]\naddress = "{address}"\ncomment = "{comment}"\n' for address, comment in ((A, "the office"), (C, ""))
+    )
+    site.config.write_text(site.text + always)
     table = site.table()
     table.keep_always({PACKED[A]: "the office", PACKED[C]: ""})
     table.close()

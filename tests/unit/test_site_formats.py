@@ -203,7 +203,7 @@ def test_a_line_that_a_site_and_a_known_format_both_take_is_ambiguous() -> None:
 
 
 def test_the_gate_stops_what_begins_otherwise_and_does_not_look_like_a_login() -> None:
-    gate = noise_pattern(Recogniser((form_of(),)), {"mail"}, logouts=False)
+    gate = noise_pattern(Recogniser((form_of(),)), frozenset({"mail"}), logouts=False)
     assert not gate.match(b"<22>Nov 22 10:28:45 mypopd[7]: login user=bob")
     assert gate.match(b"<22>Nov 22 10:28:45 mypopd[7]: stopping")
 

@@ -21,7 +21,7 @@ FORMAT = Format(
         ),
     ),
     begins=rb'(?:IMAP|POP3?) User "',
-    others=rb'(?!(?:IMAP|POP3?) User ")',
+    others=rb"(?!IMAP |POP3? )",
     escapes=False,
     notes="Wrote to a log file of its own: its lines come by syslog only where something forwards that file under the tag AppleMailServer.",
     samples=(

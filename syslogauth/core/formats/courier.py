@@ -27,6 +27,7 @@ SESSION = rb"(?P<session>" + CLIENT + rb", port=(?:\[\d{1,5}\]|\d{1,5}))"
 PROTOCOL = rb"(?:, protocol=[A-Z0-9]{1,8})?(?:, (?:start|s)tls=1)?"
 PLESK = rb"IMAP connect from @ \[" + ADDRESS + rb"\]INFO: "  # without a line feed before Courier's own line
 END = rb"(?:\d{10}\.\d{6} )?(?:LOGOUT|TIMEOUT|DISCONNECTED|disc|Disconnected during shutdown by signal), user="
+ENDS = rb"(?:\]|=\d{1,12}|protocol=[A-Z0-9]{1,8})"
 CUT_BYTES = 320  # courierlogger cuts at 511, FreeBSD 12 all at 480 with the header; no line of a login is as long
 
 
@@ -49,11 +50,11 @@ FORMAT = Format(
         Line(Kind.LOGOUT, whole(END.removesuffix(rb"user=") + USER + SESSION + rb", [a-z]{1,16}=[^\x00-\x1f\x7f]{0,512}")),
         Line(
             Kind.CUT,
-            whole(rb"[A-Z]{2,16}(?: FAILED)?, .*?(?P<end>\]|=\d{1,12}|protocol=[A-Z0-9]{1,8}|)"),
+            whole(rb"[A-Z]{2,16}(?: FAILED)?, .*?(?P<end>" + ENDS + rb"|)"),
             read=cut,
         ),
     ),
-    begins=rb"[A-Z]{2,16}(?: FAILED)?, [^\n]{300}|LOGIN FAILED(?![^\n]*\][\s\0]*\Z)|LOGIN, user=|"
+    begins=rb"LOGIN, user=|[A-Z]{2,16}(?: FAILED)?, (?:(?s:.{290})|(?!(?s:.*)" + ENDS + rb"[\n\r\0 ]*\Z))|"
     rb"IMAP connect from @ \[[0-9A-Fa-f:.]{2,45}\]INFO: LOGIN, user=",
     logout_begins=END,
     others=rb"LOGIN FAILED|"

@@ -25,7 +25,7 @@ FORMAT = Format(
     app_names=dict.fromkeys((b"dbmail-imapd", b"dbmail/imap4d", b"dbmail/imapd"), "imap"),
     lines=(Line(Kind.LOGIN, whole(ACCEPTED + IPV4)), Line(Kind.LOGIN, whole(ACCEPTED + IPV6))),
     begins=BEGINS + WHERE + rb"login accepted: ",
-    others=rb"(?!" + BEGINS + WHERE + rb"login )|" + BEGINS + WHERE + rb"login rejected",
+    others=rb"(?!" + BEGINS + rb")|" + BEGINS + WHERE + rb"login rejected",
     escapes=False,
     notes="Logs logins at notice only: syslog_logging_levels must include 32 in dbmail.conf. IMAP only: no version "
     "logs the address of a POP3 client, nor 2.2 and before that of an IMAP one in a line that could be relied on.",

@@ -158,7 +158,7 @@ FORMAT = Format(
     + SERVICE_LOGIN
     + rb")|"
     + SERVICE_LOGIN
-    + rb"(?:Disconnected|Login aborted|Aborted login|Authenticate|ID sent|Info|Warning|Error|Debug)",
+    + rb"(?:Disconnected|Login aborted|Aborted login|Authenticate(?!d)|ID sent|Info|Warning|Error|Debug)",
     ends="session",
     samples=(
         Sample("dovecot", f"imap-login: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap"),

@@ -26,7 +26,7 @@ FORMAT = Format(
     ),
     begins=rb"LOGIN: '",
     logout_begins=rb"LOGOUT: '",
-    others=rb"LOGOUT|(?!LOGIN: )|LOGIN: '[^']{0,512}' \([^)]{1,64}\) (?:failed|no previous)",
+    others=rb"LOGOUT|LOGIN: '[^']{0,512}' \([^)]{1,64}\) (?:failed|no previous)",
     ends="session",
     escapes=False,
     samples=(

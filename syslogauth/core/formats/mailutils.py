@@ -16,7 +16,7 @@ Nothing is escaped: an IMAP literal's line feed is logged as it is. A refused at
 
 from syslogauth.core.formats.grammar import ADDRESS, Format, Kind, Line, Sample, Sequence, whole
 
-NAME = rb"[^\x00-\x20\x7f`']{1,255}"
+NAME = rb"[^\x00-\x20\x7f`']{1,128}"  # twice in a line that ends with the address: it must fit where a syslogd cuts, at 480 bytes
 POP3, IMAP = frozenset((b"gnu-pop3d",)), frozenset((b"gnu-imap4d",))
 CLIENT = rb"(?P<address>" + ADDRESS + rb")"
 USER = rb"[Uu]ser [`']?(?P<user>" + NAME + rb")'? logged in"

@@ -35,7 +35,13 @@ FORMAT = Format(
     ),
     begins=STAMP + rb"\d{1,10}#\d{1,10}: \*\d{1,20} client logged in, client: ",
     logout_begins=STAMP + rb"\d{1,10}#\d{1,10}: \*\d{1,20} proxied session done, ",
-    others=rb"(?!" + STAMP + rb"\d{1,10}#\d{1,10}: \*\d{1,20} client logged in, )",
+    others=rb"(?!"
+    + STAMP
+    + rb")|"
+    + STAMP
+    + rb"\d{1,10}#\d{1,10}: (?!\*)|"  # other modules, other processes
+    + STAMP
+    + rb"\d{1,10}#\d{1,10}: \*\d{1,20} (?:client login failed|proxied session|client [0-9A-Fa-f:.]{2,45} )",
     ends="session",
     escapes=False,
     facility="local7",

@@ -27,7 +27,7 @@ FORMAT = Format(
         Line(Kind.LOGIN, whole(LOGIN % rb"(?:110|995)"), service="pop3"),
     ),
     begins=BEGINS,
-    others=rb"(?!" + BEGINS + rb")",
+    others=rb"(?!\d{4}-\d\d-\d\dT[^ ]{8,20} INFO Auth)",
     facility="daemon",
     notes="Needs a tracer of the console kind (stdout) with ansi and multiline off, under systemd: list facility daemon. What its journal "
     "tracer writes reaches syslog without the address.",
