@@ -6,35 +6,24 @@ Mistakes are collected and reported together, one line each: `FILE: key: what is
 Nothing here opens a socket or a table; besides, only the modes of the directories that a map lies in are looked at.
 """
 
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syslogauth import settings, where
-from syslogauth.core import formats
+from syslogauth import blocks, settings, where
+from syslogauth.blocks import Export, Source, unsafe
 from syslogauth.core.address import Networks
 from syslogauth.core.formats.grammar import Format
-from syslogauth.core.formats.site import read as read_format
 from syslogauth.core.policy import Rule
+from syslogauth.reading import Reading
 from syslogauth.settings import Endpoint
 from syslogauth.where import ConfigError
 
 __all__ = ["Config", "ConfigError", "Endpoint", "Export", "Listen", "Log", "Metrics", "Policy", "load", "parse", "unsafe"]
 
 FORMATS = ("auto", "hash9", "hash2", "makemap")
-FILES_CHARACTERS = 1 << 19  # all of them are handed on in one line, of at most control.MAX_LINE_BYTES, JSON taking 6 bytes for one
 LEVELS = ("debug", "info", "warning", "error")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is declared of senders and of files, by patterns of their paths: whether they escape a client's line feeds."""
-
-    peers: Networks
-    files: tuple[Path, ...]
-    escapes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +63,6 @@ class Policy:
     @property
     def longest_grace_seconds(self) -> float:
         return max(self.grace_seconds, *(rule.grace_seconds or 0.0 for rule in self.rule), 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    type: str
-    path: Path
-    format: str
-    ipv6_form: str
-    key_prefix: str
-    min_interval_seconds: float
-    mode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,49 +151,6 @@ LISTS = ("export", "listen.source", "policy.rule", "policy.always")  # written w
 TOP = {"state_directory", "format", *(name for name in SECTIONS if "." not in name)}
 
 
-@dataclass(slots=True)
-class _Reading:
-    """One pass over a document, collecting its mistakes."""
-
-    file: str
-    check_paths: bool
-    mistakes: list[str] = field(default_factory=list)
-
-    def wrong(self, key: str, text: str) -> None:
-        self.mistakes.append(f"{self.file}: {key}: {text}")
-
-    def section(self, name: str, document: Any) -> dict[str, Any]:
-        known = SECTIONS[name.partition("[")[0]]
-        if not isinstance(document, Mapping):
-            self.wrong(name, f"is not a table; write it as [{name}] with its settings below")
-            document = {}
-        lists = {of.removeprefix(f"{name}.") for of in LISTS if of.startswith(f"{name}.")}
-        for key in [key for key in document if key not in known and key not in lists]:
-            self.unknown(f"{name}.{key}", key, {*known, *lists})
-        values = {}
-        for key, (read, default) in known.items():
-            try:
-                given = document.get(key, default)
-                values[key] = None if given is None else read(given)
-            except ValueError as error:
-                self.wrong(f"{name}.{key}", str(error))
-        return values
-
-    def tables(self, name: str, document: Any) -> list[tuple[str, dict[str, Any]]]:
-        """Each table of a list, with its name in messages."""
-        if not isinstance(document, list) or not all(isinstance(table, Mapping) for table in document):
-            self.wrong(name, f"is not a list of tables; write it as [[{name}]], with two brackets")
-            return []
-        names = [f"{name}[{number}]" if len(document) > 1 else name for number in range(len(document))]
-        return [(called, self.section(called, table)) for called, table in zip(names, document, strict=True)]
-
-    def unknown(self, where: str, key: str, known: Any) -> None:
-        if where == "log.facility":  # asked for often enough: its own lines would come back to it
-            self.wrong(where, "syslogauth logs to standard error alone, never to facility mail; remove the key")
-        else:
-            self.wrong(where, f"no such setting{settings.near(key, known)}; known here: {', '.join(sorted(known))}")
-
-
 def parse(
     text: str,
     file: str = "defaults",
@@ -232,7 +167,7 @@ def parse(
     `check_paths`: also whether sendmail would read maps there. Asked before a start or a reload only: a directory that somebody has
     made writable since must not keep `deny` from working, nor a dead process from coming back.
     """
-    reading = _Reading(file, check_paths)
+    reading = Reading(file, check_paths, SECTIONS, LISTS)
     document = where.document(text, file)
     for key in [key for key in document if key not in TOP]:
         reading.unknown(key, key, TOP)
@@ -241,14 +176,15 @@ def parse(
         state_directory = settings.absolute_path(document.get("state_directory", str(state_directory)))
     except ValueError as error:
         reading.wrong("state_directory", str(error))
-    sites = _formats(reading, document.get("format", []))
+    sites = blocks.own_formats(reading, document.get("format", []))
     sections = {name: reading.section(name, document.get(name, {})) for name in SECTIONS if name not in LISTS}
     lists = {name: reading.tables(name, _inner(document, name)) for name in LISTS}
-    exports = _exports(reading, lists["export"], state_directory)
-    read = _never(reading, sections["policy"], files)
-    listen = sections["listen"] | {"source": _sources(reading, lists["listen.source"])}
-    policy = sections["policy"] | {"rule": _rules(reading, lists["policy.rule"]), "always": _always(reading, lists["policy.always"])}
-    _servers(reading, lists["policy.rule"], listen.get("app_names", {}), sites)
+    exports = blocks.exports(reading, lists["export"], state_directory)
+    read = blocks.never_files(reading, sections["policy"], files)
+    listen = sections["listen"] | {"source": blocks.sources(reading, lists["listen.source"])}
+    policy = sections["policy"]
+    policy |= {"rule": blocks.rules(reading, lists["policy.rule"]), "always": blocks.always(reading, lists["policy.always"])}
+    blocks.known_servers(reading, lists["policy.rule"], listen.get("app_names", {}), sites)
     if reading.mistakes:
         raise ConfigError(reading.mistakes)
     return Config(
@@ -264,137 +200,6 @@ def _inner(document: Mapping[str, Any], name: str) -> Any:
     section, _, key = name.partition(".")
     table = document.get(section, {})
     return table.get(key, []) if isinstance(table, Mapping) else []
-
-
-def _exports(reading: _Reading, tables: list[tuple[str, dict[str, Any]]], state_directory: Path) -> tuple[Export, ...]:
-    found = []
-    before = len(reading.mistakes)
-    for name, values in tables:
-        if "path" in values:
-            if values["path"] is None:
-                values["path"] = state_directory / "popauth"
-            elif reading.check_paths and (fault := unsafe(values["path"].parent)):
-                reading.wrong(f"{name}.path", fault)
-            found.append(values)
-    paths = [settings.map_file(values["path"]) for values in found]
-    for path in {path for path in paths if paths.count(path) > 1}:
-        reading.wrong("export", f"two exports write {path}; give each a path of its own")
-    return () if reading.mistakes or len(reading.mistakes) > before else tuple(Export(**values) for values in found)
-
-
-def _never(reading: _Reading, policy: dict[str, Any], files: Mapping[str, str] | None) -> dict[str, str]:
-    """Add the networks of never_networks_files to those of never_networks; the files' texts."""
-    read: dict[str, str] = {}
-    texts: tuple[str, ...] = policy["never_networks"].texts if "never_networks" in policy else ()
-    key = "policy.never_networks_files"
-    for path in map(str, policy.get("never_networks_files", ())):
-        try:
-            read[path] = _text(path) if files is None else files[path]
-            texts += settings.network_lines(read[path], path)
-        except OSError as error:
-            reading.wrong(key, f"{path} cannot be read ({error.strerror}); make it a text with one network a line, or take it out")
-        except UnicodeDecodeError:
-            reading.wrong(key, f"{path} is no UTF-8; make it a text with one network a line")
-        except ValueError as error:
-            reading.wrong(key, str(error))
-    if sum(map(len, read.values())) > FILES_CHARACTERS:
-        reading.wrong(key, f"more than {FILES_CHARACTERS} characters in all; put networks together, and take comments out")
-    if "never_networks" in policy:
-        policy["never_networks"] = Networks(texts)
-    return read
-
-
-def _text(path: str) -> str:
-    with Path(path).open(encoding="utf-8") as file:
-        return file.read(FILES_CHARACTERS + 1)
-
-
-def _sources(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> tuple[Source, ...]:
-    for name, values in tables:
-        if values.get("escapes", True) is None:
-            reading.wrong(
-                f"{name}.escapes", "is missing; write true where it escapes a client's line feeds (rsyslog, the BSDs'), false where not"
-            )
-        if values.get("files") == () and values.get("peers", Networks(("::/0",))).texts == ():
-            reading.wrong(name, "names no peers and no files; write one of them")
-    return () if reading.mistakes else tuple(Source(**values) for _, values in tables)
-
-
-def _rules(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> tuple[Rule, ...]:
-    for name, values in tables:
-        if {"grace_seconds", "refuse"} <= values.keys() and (values["grace_seconds"] is None) is not values["refuse"]:
-            reading.wrong(name, "says neither or both of grace_seconds and refuse; write grace_seconds = N, or refuse = true")
-        for key in ("service", "server", "networks", "user"):
-            if (value := values.get(key)) is not None and not (value.texts if isinstance(value, Networks) else value):
-                reading.wrong(f"{name}.{key}", "the list is empty, so that the rule would match nothing; leave the key out for any")
-    if reading.mistakes:
-        return ()
-    return tuple(Rule(*(values[key] for key in ("service", "server", "networks", "user", "grace_seconds"))) for _, values in tables)
-
-
-def _always(reading: _Reading, tables: list[tuple[str, dict[str, Any]]]) -> dict[bytes, str]:
-    found: dict[bytes, str] = {}
-    for name, values in tables:
-        address = values.get("address")
-        if address is None and "address" in values:
-            reading.wrong(f"{name}.address", "is missing; write the one address that may always relay")
-        elif address in found:
-            reading.wrong(f"{name}.address", "is listed twice; write it once")
-        elif address is not None:
-            found[address] = values.get("comment", "")
-    return found
-
-
-def _formats(reading: _Reading, document: Any) -> tuple[Format, ...]:
-    if not isinstance(document, list) or not all(isinstance(table, Mapping) for table in document):
-        reading.wrong("format", "is not a list of tables; write it as [[format]], with two brackets")
-        return ()
-    found: list[Format] = []
-    for number, table in enumerate(document):
-        form = read_format(table, frozenset(form.name for form in (*formats.FORMATS, *found)))
-        if isinstance(form, Format):
-            found.append(form)
-            continue
-        name = f"format[{number}]" if len(document) > 1 else "format"
-        for fault in form:
-            reading.wrong(f"{name}.{fault.key}" if fault.key else name, fault.text)
-    return tuple(found)
-
-
-def _servers(
-    reading: _Reading, rules: list[tuple[str, dict[str, Any]]], app_names: Mapping[bytes, bytes], sites: tuple[Format, ...]
-) -> None:
-    """Names of servers and tags are those of the formats, the site's own among them."""
-    known = (*formats.FORMATS, *sites)
-    servers = sorted(form.name for form in known)
-    for name, values in rules:
-        for server in sorted((values.get("server") or frozenset()) - set(servers)):
-            reading.wrong(f"{name}.server", f"{server!r} is not known{settings.near(server, servers)}; write one of {', '.join(servers)}")
-    tags = {tag for form in known for tag in form.app_names}
-    for tag, instead in app_names.items():
-        if instead not in tags:
-            words = [known.decode() for known in tags]
-            reading.wrong(
-                "listen.app_names",
-                f"{instead.decode()!r} is the tag of no format{settings.near(instead.decode(), words)}; see: syslogauth formats",
-            )
-        elif tag in tags:
-            reading.wrong("listen.app_names", f"{tag.decode()!r} is a tag of its own; take it out")
-
-
-def unsafe(directory: Path) -> str | None:
-    """Why sendmail would not read a map in this directory (libsmutil/safefile.c); None where it would.
-
-    Sticky directories pass: Debian's and FreeBSD's sendmail.cf have TrustStickyBit.
-    """
-    for folder in (directory, *directory.parents):
-        try:
-            mode = folder.stat().st_mode
-        except OSError:
-            continue
-        if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
-            return f"{folder} is writable by group or others, so sendmail would not read the map; run: chmod go-w {folder}"
-    return None
 
 
 def load(path: str | None = None, *, check_paths: bool = False) -> tuple[Config, str, str]:

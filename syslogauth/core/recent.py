@@ -5,8 +5,8 @@ peer and hostname, or that the summary before it renewed, within REPEAT_SECONDS;
 repeat are remembered: one with a session id (Dovecot since 2.2) never does.
 
 **Cut lines.** Courier's logger writes a line of more than 511 bytes as two messages of the same tag, and the second holds nothing but the
-client's text, which may be a whole login. The next message of the same peer, hostname and app_name is therefore the rest of a cut one, whatever it
-says, if it comes within CUT_SECONDS. A first half lost on the way cannot be known of: the format says so.
+client's text, which may be a whole login. The next message of the same peer, hostname and app_name is therefore the rest of a cut one,
+whatever it says, if it comes within CUT_SECONDS. A first half lost on the way cannot be known of: the format says so.
 
 Bounded in hosts and in hostnames; swept once in a while, because each host in here costs the reading of its noise.
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from syslogauth import config as config_module
+from syslogauth import blocks
 from syslogauth.config import SECTIONS, Config, ConfigError, parse
 from syslogauth.control import MAX_LINE_BYTES
 from syslogauth.core import formats
@@ -256,8 +256,8 @@ def test_each_bad_file_has_a_line_of_its_own(tmp_path: Path) -> None:
 
 
 def test_files_too_large_to_be_handed_on_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 6 * config_module.FILES_CHARACTERS < MAX_LINE_BYTES
-    monkeypatch.setattr(config_module, "FILES_CHARACTERS", 100)
+    assert 6 * blocks.FILES_CHARACTERS < MAX_LINE_BYTES
+    monkeypatch.setattr(blocks, "FILES_CHARACTERS", 100)
     files = tmp_path / "a", tmp_path / "b"
     for file in files:
         file.write_text("#" * 50)

@@ -21,8 +21,8 @@ LAYERS = (
     ("assembly", "receiver", "exporter", "child", "endpoint"),
     ("control", "maps", "roster", "listeners"),
     ("table", "publish", "config", "metrics", "logs"),
-    ("limits", "sweep"),
-    ("standing",),
+    ("limits", "sweep", "blocks"),
+    ("standing", "reading"),
     ("changelog", "denials", "grants", "holds", "settings", "exports"),
     ("environment",),
     ("record", "where", "ownership"),
@@ -43,6 +43,7 @@ HOMES = {
 # What core may use of the standard library: nothing that opens, listens, waits, logs or asks for the time.
 PURE = {
     **dict.fromkeys(("collections.abc", "dataclasses", "difflib", "enum", "functools", "ipaddress", "re", "typing")),
+    "collections": {"OrderedDict"},
     "hashlib": {"blake2b"},
     "socket": {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"},
     "time": {"localtime", "mktime"},

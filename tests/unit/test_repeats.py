@@ -206,7 +206,7 @@ def test_senders_of_one_listed_network_do_not_fill_the_memory(monkeypatch: pytes
 
 def test_what_no_summary_can_renew_any_more_is_swept_whoever_sends_next() -> None:
     one = new()
-    fed(one, at(0, MAIL1 + UW), at(100, MAIL2 + UW), at(0, MAIL1 + UW, OTHER))
+    fed(one, at(0, MAIL1 + UW), at(0, MAIL1 + UW, OTHER), at(100, MAIL2 + UW))
     fed(one, at(REPEAT_SECONDS + 1, MAIL1 + NOISE, "10.0.0.3"))
     assert {PEER: [b"mail2"]} == {host: list(of.repeatable) for host, of in one._recent.hosts.items()}
     fed(one, at(REPEAT_SECONDS + 101 + intake.SWEEP_SECONDS, MAIL1 + NOISE, "10.0.0.3"))

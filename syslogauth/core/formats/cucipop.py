@@ -2,8 +2,8 @@
 
     bob 192.0.2.25 0, 0 (0), 3 (12345)            user, client, then the session's statistics
 
-It is written by default where the mailbox was not empty, with -a always, with -q never; a login has no other line. The name comes first in the line: one word of up to 40 bytes, not escaped, of
-a user that was let in.
+It is written by default where the mailbox was not empty, with -a always, with -q never; a login has no other line. The name comes
+first in the line: one word of up to 40 bytes, not escaped, of a user that was let in.
 """
 
 from syslogauth.core.formats.grammar import ADDRESS, Format, Kind, Line, Sample, whole

@@ -94,7 +94,8 @@ FORMAT = Format(
     ),
     begins=rb"login: |event=login\.good ",
     logout_begins=rb"USAGE ",
-    others=rb"badlogin: |event=(?!login)|event=login\.bad|USAGE |client id|SASL |starttls|counts: |autocreate|fetching|accepted connection|inittls",
+    others=rb"badlogin: |event=(?!login)|event=login\.bad|USAGE |client id|SASL |starttls|counts: |autocreate|fetching|"
+    rb"accepted connection|inittls",
     ends="process",
     escapes=False,
     facility="local6",

@@ -65,7 +65,8 @@ FORMAT = Format(
     ),
     begins=rb"(?:Admin )?(?:Login|Authenticated|Auth|APOP) user=",
     logout_begins=rb"(?:Logout|Autologout|Update|Killed \(lost mailbox lock\)) user=",
-    others=rb"Logout|Autologout|Killed|Update|Login (?:failed|failure|disabled|excessive|SYSTEM|anonymous)|Unexpected|Command stream|imaps? SSL|pop3s? SSL",
+    others=rb"Logout|Autologout|Killed|Update|Login (?:failed|failure|disabled|excessive|SYSTEM|anonymous)|"
+    rb"Unexpected|Command stream|imaps? SSL|pop3s? SSL",
     escapes=False,
     ends="process",
     samples=(
