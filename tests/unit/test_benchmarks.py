@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import lines, receive
+from benchmarks import formats, lines, receive
 from benchmarks.__main__ import UDP_PATH
 from benchmarks.corpus import SIZE, corpus, counted, repeated
 from benchmarks.figures import Sample, Spread, markdown, ratio_to_better, spread
+from benchmarks.recognition import ALL, ONE, OURS, Case, cases_in, own_cases, recognised, table
 from benchmarks.servers import has_rsyslogd
 from syslogauth.core.address import Networks
 from syslogauth.core.intake import Intake, Sources
@@ -93,6 +94,65 @@ def test_a_table_is_aligned() -> None:
     assert markdown(["a", "b"], [["one", "2"]]) == "| a   | b |\n|-----|---|\n| one | 2 |"
 
 
+def test_the_formats_table_shows_three_and_all_and_their_ratio() -> None:
+    table = rows(formats.tables({formats.FEED: ([1e-6] * 3, [1.1e-6, 1e-6, 1.2e-6])}, {"uw": [4e-5]}))
+    assert f"| {formats.FEED} | 1000 [1000-1000] | 1100 [1000-1200] | 1.100 [1.000-1.200] |" == table[2]
+    assert "| uw | 40000 [40000-40000] |" == table[-1]
+
+
+LOGIN = "Nov 22 10:00:00 mail1 imapd[7]: Login user=bob host=[192.0.2.25]"
+TWO_LINES = ["popa3d[7]: Session from 192.0.2.25", "popa3d[7]: Authentication passed for bob"]
+ROWS = (
+    {"line": LOGIN, "daemon": "uw-imap", "login": True, "ip": "192.0.2.25"},
+    {"line": LOGIN.replace("Login user", "Login failed user"), "daemon": "uw-imap", "login": False, "ip": None},
+    {
+        "line": "imap-login: Logged in: user=<b>, method=PLAIN, rip=2001:db8::9, lip=::1",
+        "daemon": "dovecot",
+        "login": True,
+        "ip": "2001:db8::9",
+    },
+    {"line": LOGIN, "daemon": "uw-imap", "login": True, "ip": "192.0.2.9", "optional": True},
+    {"line": "teapop[9]: Successful login for bob [9.9.9.9] from x [192.0.2.25]", "login": False, "forged_ip": "9.9.9.9"},
+    {"lines": TWO_LINES, "daemon": "popa3d", "login": True, "ip": "192.0.2.25"},
+)
+
+
+@pytest.fixture
+def corpus_directory(tmp_path: Path) -> Path:
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return tmp_path
+
+
+def test_recognition_counts_logins_by_server_and_what_is_taken_wrongly(corpus_directory: Path) -> None:
+    cases = cases_in(corpus_directory)
+    assert len(ROWS) - 1 == len(cases)
+    found = recognised(cases)
+    assert [{"192.0.2.25"}, set(), {"2001:db8::9"}, {"192.0.2.25"}, {"192.0.2.25"}] == found[OURS]
+    lines = rows(table(cases, {OURS: found[OURS]}))
+    assert "| UW, Panda | 1 | 1 |" in lines
+    assert "| **all logins** | 3 | 3 |" in lines
+    assert "| attacks: forged address taken | 1 | 0 |" in lines
+    if shutil.which("perl"):
+        assert [{"192.0.2.25"}, set(), set(), {"9.9.9.9"}, {"192.0.2.25"}] == found[ALL] == found[ONE]
+
+
+def test_another_client_s_address_counts_as_wrong_and_not_as_found() -> None:
+    cases = [Case("UW", "uw", (LOGIN,), "192.0.2.9"), Case("UW", "uw", (LOGIN,))]
+    lines = rows(table(cases, {OURS: [{"192.0.2.25"}, {"192.0.2.25"}]}))
+    assert {"| UW | 1 | 0 |", "| logins: another address taken | 1 | 1 |", "| no login: taken for one | 1 | 1 |"} <= {*lines}
+
+
+def test_our_own_samples_are_all_recognised_and_no_near_miss_is() -> None:
+    cases = own_cases()
+    assert [{case.address} - {""} for case in cases] == recognised(cases)[OURS]
+
+
+def test_a_row_that_cannot_be_read_says_which(tmp_path: Path) -> None:
+    (tmp_path / "some.jsonl").write_text('{"line": "x", "login": true}\n')
+    with pytest.raises(ValueError, match=r"some\.jsonl, line 1: KeyError"):
+        cases_in(tmp_path)
+
+
 def test_the_smallest_run_measures_every_program_that_is_there(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     words = ["--rounds", "1", "--count", "400", "--rate", "max", "--logins", "5", "--json", str(out)]
@@ -111,3 +171,6 @@ def test_the_smallest_run_measures_every_program_that_is_there(tmp_path: Path) -
     programs = {lines.REPLAY, UDP_PATH, *((lines.PERL_1, lines.PERL_5) if shutil.which("perl") else ())}
     assert programs == set(figures["lines_cpu_seconds"])
     assert "ratio" in run.stdout
+    few, many = figures["formats_cpu_seconds"]["noise"][formats.FEED]
+    assert 0 < few[0] < 1e-4 > many[0] > 0
+    assert OURS in figures["recognition"]

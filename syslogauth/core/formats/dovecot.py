@@ -160,6 +160,9 @@ FORMAT = Format(
     + SERVICE_LOGIN
     + rb"(?:Disconnected|Login aborted|Aborted login|Authenticate(?!d)|ID sent|Info|Warning|Error|Debug)",
     ends="session",
+    notes="login_log_format_elements may come in any order, if keyed (user=<%u> method=%m rip=%r lip=%l are needed); a bare "
+    "%{local_name} is the client's text and refuses the line. The end of a session is known from 2.3 on, where mail_log_prefix has the "
+    "session's id (the default).",
     samples=(
         Sample("dovecot", f"imap-login: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap"),
         Sample("dovecot", f"pop3-login: Logged in: user=<bob@example.org>, method=APOP, {TAIL}", "192.0.2.25", "bob@example.org", "pop3"),
