@@ -15,14 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from tests.deadline import wait_until
-from tests.processes import children
+from tests.processes import children, command_line
 
 REPOSITORY = Path(__file__).parent.parent
+TAKEN = "config_last_reload_success_timestamp_seconds"
 
 
-def configuration(directory: Path, *, udp: str, metrics: str, grace_seconds: int = 1800, facilities: Sequence[str] = ()) -> str:
-    """A configuration whose state and map, `popauth.db`, are in the directory. Without `facilities`, the default ones are listed."""
+def configuration(
+    directory: Path, *, udp: str, metrics: str, grace_seconds: int = 1800, facilities: Sequence[str] = (), policy: str = ""
+) -> str:
+    """A configuration whose state and map, `popauth.db`, are in the directory.
+
+    Without `facilities`, the default ones are listed. `policy`: more lines of its section.
+    """
     listed = f"facilities = {json.dumps([*facilities])}" if facilities else ""
     return f"""
 state_directory = "{directory}/state"
@@ -31,6 +39,7 @@ udp = ["{udp}"]
 {listed}
 [policy]
 grace_seconds = {grace_seconds}
+{policy}
 [[export]]
 path = "{directory}/popauth"
 format = "hash9"
@@ -116,6 +125,28 @@ class Appliance:
         assert self.running
         (pid,) = children(self.running.pid) if self.prefix else [self.running.pid]
         return pid
+
+    def child(self, role: str) -> int:
+        """The process id of a running child; 0 where there is none."""
+        return next((pid for pid in children(self.parent()) if role in command_line(pid)), 0)
+
+    def figures(self) -> dict[str, float]:
+        """What /metrics says: a sample's name and label values -> its value."""
+        status, page = self.get("/metrics")
+        assert status == 200
+        return {
+            " ".join((sample.name.removeprefix("syslogauth_"), *sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+        }
+
+    def adopt(self, text: str) -> None:
+        """SIGHUP with another configuration, a good one; returns when both children work by it."""
+        taken = self.figures()[TAKEN]
+        self.config.write_text(text)
+        os.kill(self.parent(), signal.SIGHUP)
+        wait_until(lambda: self.figures()[TAKEN] > taken, "the configuration to be taken")
+        self.wait_ready()
 
     def stop(self) -> None:
         """An ordered stop, waited for; nothing where it has ended already."""

@@ -5,12 +5,9 @@ import signal
 import socket
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from tests import live_map
 from tests.appliance import Appliance, configuration, free_port
 from tests.deadline import wait_until
-from tests.processes import children, command_line
 
 LOGIN = "<22>Nov 22 10:09:49 mail1 dovecot: {service}-login: Login: user=<{user}>, method=PLAIN, rip={address}, lip=192.0.2.1, mpid=80"
 A, B, C, D = "198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::25"
@@ -46,11 +43,10 @@ class Site:
 
     def child(self, role: str) -> int:
         """The process id of a running child."""
-        found = [pid for pid in children(self.appliance.parent()) if role in command_line(pid)]
-        return found[0] if found else 0
+        return self.appliance.child(role)
 
     def reload(self, text: str) -> None:
-        """SIGHUP with another configuration file; returns when it was taken or refused."""
+        """SIGHUP with another configuration file; returns when it is taken or refused. Appliance.adopt() waits until it is at work."""
         said = self.appliance.said()
         self.configure(text)
         os.kill(self.appliance.parent(), signal.SIGHUP)
@@ -58,13 +54,7 @@ class Site:
 
     def figures(self) -> dict[str, float]:
         """What /metrics says: a sample's name and label values -> its value."""
-        status, page = self.appliance.get("/metrics")
-        assert 200 == status
-        return {
-            " ".join((sample.name.removeprefix("syslogauth_"), *sample.labels.values())): sample.value
-            for family in text_string_to_metric_families(page)
-            for sample in family.samples
-        }
+        return self.appliance.figures()
 
     def keys(self) -> frozenset[str]:
         return self.read(self.map)
@@ -84,9 +74,14 @@ class Site:
 
 
 def log_in(server: tuple[str, int], *addresses: str, service: str = "imap", user: str = "alice") -> None:
+    send(server, *(LOGIN.format(service=service, user=user, address=address) for address in addresses))
+
+
+def send(server: tuple[str, int], *lines: str) -> None:
+    """A datagram each, in this order."""
     with socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for address in addresses:
-            sender.sendto(LOGIN.format(service=service, user=user, address=address).encode(), server)
+        for line in lines:
+            sender.sendto(line.encode(), server)
 
 
 def refused(sender: socket.socket) -> bool:

@@ -17,13 +17,19 @@ from functools import lru_cache
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import Format
 from syslogauth.core.formats.looks import LOOKED_AT, SUCCESS
-from syslogauth.core.message import FACILITIES
+from syslogauth.core.message import BARE_TAG, FACILITIES
 
 WORD = rb"[^ ]++ "
 CLOCK = rb"\d\d:\d\d:\d\d[^ ]*+ "
-STAMP = rb"(?>(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?|\d{4}-\d\d-\d\d[T ])" + CLOCK + rb")?)"
-RELAY = rb"(?>(?:<[^ ]*+ )?(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?)"
-AFTER_TAG = rb"(?>(?:\[[^ \]]*+\])?)[: ]?+ ?+"
+# what nearly every sender writes comes first; the same with a year, fractions of a second, a zone
+STAMP = rb"(?>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |(?:(?:[A-Z][a-z]{2} ++\d++ (?:\d{4} )?|\d{4}-\d\d-\d\d[T ])" + CLOCK + rb")?)"
+RELAY = rb"(?:(?=[<FM\[])(?>(?:<[^ ]*+ )?(?:(?:Message f|F)orwarded from [^ ]++ |\[[^ ]++ )?))?"
+HOST = rb"(?>(?P<host>[^ :\[]*+ )?)"  # of the first word: a tag has one of these, and an IPv6 address
+AFTER_TAG = rb"(?=[\[: ])(?>(?:\[[^ \]]*+\])?)[: ]?+ ?+"
+ANY_PREFIX = b"*/"
+# What mail logs are full of: refused before any known tag is looked for. No format's tag begins so (postfix/imap is no Cyrus).
+COMMON = (b"postfix/", b"sendmail[", b"sm-mta[", b"exim[", b"spamd[", b"rspamd[", b"amavis[", b"opendkim[", b"opendmarc[")
+NEVER = rb"(?!)"
 WRAPPED = rb"message repeated |Last message '|\[ID "  # of any program: rsyslog's and syslog-ng's repeats, Solaris's message id
 
 
@@ -33,27 +39,26 @@ def noise_pattern(recogniser: Recogniser, facilities: frozenset[str], *, logouts
     by_frequency = (6, 5, 4, 3, 7, 2, 1, 0)  # info and notice first: the alternatives are tried in order
     priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
     tags = {tag: AFTER_TAG + rb"(?:" + _texts(forms, logouts) + rb")" for tag, forms in _formats_by_tag(recogniser).items()}
+    tags[b"syslogd"] = b""  # its summaries
     return re.compile(rb"<(?:" + priorities + rb")>(?!" + _leads_to(tags) + rb")")
 
 
 @lru_cache(maxsize=8)
 def line_noise_pattern(recogniser: Recogniser) -> re.Pattern[bytes]:
     """The same for a line of a file, which may begin with svlogd's stamp, and end in any facility, and be of a server's own log."""
-    tags = dict.fromkeys(recogniser.app_names | recogniser.file_app_names, rb"[\[: ]")
-    return re.compile(
-        rb"(?>(?:<\d{1,3}>)?(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\S{8,20} )?(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?)(?!" + _leads_to(tags) + rb")"
-    )
+    tags = dict.fromkeys(recogniser.app_names | recogniser.file_app_names | {b"syslogd"}, rb"[\[: ]")
+    before = rb"(?>(?:<\d{1,3}>)?(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\S{8,20} )?(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?)"
+    return re.compile(before + rb"(?!" + _leads_to(tags) + rb")")
 
 
 def _formats_by_tag(recogniser: Recogniser) -> dict[bytes, tuple[Format, ...]]:
     return {tag: tuple(form for form in recogniser.formats if tag in form.app_names) for tag in recogniser.app_names}
 
 
-def _texts(forms: Iterable[Format], logouts: bool) -> bytes:
-    """How the texts begin that must be read under a tag that these formats share."""
-    forms = tuple(forms)
+def _texts(forms: tuple[Format, ...], logouts: bool) -> bytes:
+    """How the texts begin that must be read under a tag that these formats share, or what in them looks like a login."""
     begins = [form.begins for form in forms] + [form.logout_begins for form in forms if logouts and form.logout_begins]
-    others = [form.others for form in forms if form.others] + [form.logout_begins for form in forms if not logouts and form.logout_begins]
+    others = [others for form in forms for others in (form.others, b"" if logouts else form.logout_begins) if others]
     known = rb"(?!" + b"|".join(others) + rb")" if others else b""
     return b"|".join((*begins, WRAPPED, known + rb"[^\n]{0,%d}?(?:" % LOOKED_AT + SUCCESS + rb")"))
 
@@ -61,29 +66,33 @@ def _texts(forms: Iterable[Format], logouts: bool) -> bytes:
 def _leads_to(tags: Mapping[bytes, bytes]) -> bytes:
     """A pattern for each header that leads to a tag and what is to come after it, or to syslogd's own words."""
     by_rest: dict[bytes, list[bytes]] = {}
-    for tag, rest in sorted(tags.items()):
+    for tag, rest in sorted(tags.items(), key=lambda item: (item[0] != b"dovecot", item)):  # the commonest of them first
         by_rest.setdefault(rest, []).append(tag)
-    known = rb"(?:" + _trie([tag for tag in tags if not tag.startswith(b"*/")]) + _suffixes(tags) + rb")"
-    texts = b"|".join(
-        rb"(?:" + _trie([t for t in of if not t.startswith(b"*/")]) + _suffixes(of) + rb")" + rest for rest, of in by_rest.items()
+    common = _trie(word for word in COMMON if not any(tag.startswith(word) for tag in tags))
+    known = _any_of(tags)
+    texts = b"|".join(_any_of(of) + rest for rest, of in by_rest.items())
+    tagged = rb"(?!" + common + rb")(?=" + known + rb"[\[: ])(?:" + texts + rb")"
+    rfc5424 = rb"1 (?>(?:\d{4}-\d\d-\d\d )?)" + WORD * 2 + rb"(?:" + known + rb"|-) "  # the stamp may hold a blank; nil is an app_name
+    bare = rb"last message |" + BARE_TAG + rb" |" + rfc5424
+    after_host = rb"(?:" + tagged + rb"|" + bare + rb")"
+    return (
+        STAMP + RELAY + rb"(?:" + bare + rb"|" + HOST + rb"(?(host)" + after_host + rb"|(?:" + tagged + rb"|" + WORD + after_host + rb")))"
     )
-    tag = rb"(?:(?=" + known + rb"[\[: ])(?:" + texts + rb")|syslogd[\[: ]|last message )"
-    rfc5424 = (
-        rb"1 (?>(?:\d{4}-\d\d-\d\d )?)" + WORD * 2 + rb"(?:" + known + rb"|syslogd|-) "
-    )  # the stamp may hold a blank; nil is an app_name
-    return STAMP + RELAY + rb"(?:" + WORD + rb")??(?:" + tag + rb"|" + rfc5424 + rb")"
 
 
-def _suffixes(tags: Iterable[bytes]) -> bytes:
-    suffixes = [tag[2:] for tag in tags if tag.startswith(b"*/")]
-    return rb"|[\w.-]++/(?:" + _trie(suffixes) + rb")" if suffixes else b""
+def _any_of(tags: Iterable[bytes]) -> bytes:
+    """One of the tags; `*/imap` is any word, a slash, and imap."""
+    tags = tuple(tags)
+    services = [tag.removeprefix(ANY_PREFIX) for tag in tags if tag.startswith(ANY_PREFIX)]
+    prefixed = rb"|[\w.-]++/" + _trie(services) if services else b""
+    return rb"(?:" + _trie(tag for tag in tags if not tag.startswith(ANY_PREFIX)) + prefixed + rb")"
 
 
 def _trie(words: Iterable[bytes]) -> bytes:
     """The alternatives by common beginnings: a word that is none of them is refused at its first byte, however many they are."""
     words = sorted(set(words))
     if not words:
-        return rb"(?!)"
+        return NEVER
     branches = []
     for first in sorted({word[:1] for word in words}):
         rests = [word[1:] for word in words if word[:1] == first]

@@ -87,6 +87,9 @@ SUPPRESSED_TEXT = re.compile(
     rb"Last message '.{0,64}' repeated (?P<repeats>\d{1,9}) times, suppressed by syslog-ng on [\w.-]{1,255}", re.DOTALL
 )
 TRAILER = b"\n\r\0 "  # what senders leave at the end: syslog-ng and busybox LF, old ones NUL, FreeBSD a blank for the LF
+# Of as many bytes. More blanks are a client's, who pads his text so far that a syslogd cuts off what the server wrote behind it; stripped,
+# they would make a whole and short line of it.
+LONGEST_TRAILER = 4
 
 
 def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
@@ -97,7 +100,8 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
     if len(datagram) > MAX_DATAGRAM_BYTES:
         return Refusal.OVERSIZE
     sent_bytes = len(datagram)
-    datagram = datagram.rstrip(TRAILER)
+    stripped = datagram.rstrip(TRAILER)
+    datagram = stripped if sent_bytes - len(stripped) <= LONGEST_TRAILER else datagram.rstrip(TRAILER.replace(b" ", b""))
     if len(datagram.translate(None, CONTROL)) != len(datagram):
         return Refusal.CONTROL_BYTES
     priority = None

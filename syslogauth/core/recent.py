@@ -6,7 +6,9 @@ repeat are remembered: one with a session id (Dovecot since 2.2) never does.
 
 **Cut lines.** Courier's logger writes a line of more than 511 bytes as two messages of the same tag, and the second holds nothing but the
 client's text, which may be a whole login. The next message of the same peer, hostname and app_name is therefore the rest of a cut one,
-whatever it says, if it comes within CUT_SECONDS. A first half lost on the way cannot be known of: the format says so.
+whatever it says, if it comes within CUT_SECONDS; so is what repeats that rest word for word, since a message may come twice, by two rules
+of a syslogd or doubled on the network. A summary may stand for the first half, which a syslogd then does not send again: it renews the mark.
+A first half lost on the way cannot be known of: the format says so.
 
 Bounded in hosts and in hostnames; swept once in a while, because each host in here costs the reading of its noise.
 """
@@ -17,7 +19,7 @@ from syslogauth.core.login import Login, Refusal
 from syslogauth.core.message import Message
 
 REPEAT_SECONDS = 660.0  # FreeBSD and inetutils write a summary at the latest 600 s after the line: repeatinterval[] = {30, 120, 600}
-CUT_SECONDS = 60.0  # the halves leave in one instant; a syslogd may hold them up
+CUT_SECONDS = 10.0  # the halves leave in one instant; a syslogd may hold them up. Each mark can cost somebody else's login: not longer
 CAPACITY_HOSTS = 65536
 CAPACITY_OF_ONE = 1024  # hostnames, and cut lines, of one peer
 
@@ -31,10 +33,18 @@ class Repeatable:
     last_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _CutLine:
+    """The first half of a line, and its rest once that has come."""
+
+    at: float
+    rest: bytes | None = None
+
+
 @dataclass(slots=True)
 class _Host:
     repeatable: dict[bytes, Repeatable] = field(default_factory=dict)  # by hostname
-    cut: dict[tuple[bytes, bytes], float] = field(default_factory=dict)  # by hostname and app_name: when
+    cut: dict[tuple[bytes, bytes], _CutLine] = field(default_factory=dict)  # by hostname and app_name
 
     def __bool__(self) -> bool:
         return bool(self.repeatable or self.cut)
@@ -62,7 +72,7 @@ class Recent:
     def cut(self, host: str, message: Message, now: float) -> None:
         """This message is the first half of one."""
         if (of := self._host(host)) is not None and len(of.cut) < CAPACITY_OF_ONE:
-            of.cut[message.hostname, message.app_name] = now
+            of.cut[message.hostname, message.app_name] = _CutLine(now)
 
     def came(self, host: str, message: Message | Refusal, now: float) -> bool:
         """A message came: a summary after it speaks of this one. True where it is the rest of one that was cut."""
@@ -73,17 +83,27 @@ class Recent:
             of.repeatable.clear()
         else:
             of.repeatable.pop(message.hostname, None)
-            at = of.cut.pop((message.hostname, message.app_name), None)
-            rest = at is not None and 0 <= now - at <= CUT_SECONDS
+            key = message.hostname, message.app_name
+            known = of.cut.pop(key, None)
+            rest = known is not None and 0 <= now - known.at <= CUT_SECONDS and known.rest in (None, message.text)
+            if known is not None and rest:
+                of.cut[key] = replace(known, rest=message.text)
         if not of:
             del self.hosts[host]
         return rest
+
+    def summed_up(self, host: str, hostname: bytes, now: float) -> None:
+        """A summary came: what it repeats may be the first half of a cut line."""
+        if (of := self.hosts.get(host)) is not None:
+            for key, known in of.cut.items():
+                if key[0] == hostname and 0 <= now - known.at <= REPEAT_SECONDS:
+                    of.cut[key] = _CutLine(now)
 
     def sweep(self, now: float) -> None:
         for host, of in list(self.hosts.items()):
             for hostname in [name for name, known in of.repeatable.items() if not 0 <= now - known.last_at <= REPEAT_SECONDS]:
                 del of.repeatable[hostname]
-            for key in [key for key, at in of.cut.items() if not 0 <= now - at <= CUT_SECONDS]:
+            for key in [key for key, known in of.cut.items() if not 0 <= now - known.at <= REPEAT_SECONDS]:
                 del of.cut[key]
             if not of:
                 del self.hosts[host]

@@ -50,12 +50,18 @@ def rig(
     start_servers: Callable[[Netns], None] = dovecot.start,
     addresses: Mapping[str, str] = ADDRESSES,
     facilities: Sequence[str] = (),
+    policy: str = "",
 ) -> Iterator[Rig]:
-    """Everything up to the map, started in the order in which the parts need each other. `facilities`: see appliance.configuration."""
+    """Everything up to the map, started in the order in which the parts need each other.
+
+    `facilities`, `policy`: see appliance.configuration.
+    """
     with mail_host(addresses) as host:
         config = host.directory / "syslogauth.toml"
         udp, metrics = (f"{address}:{port}" for address, port in (syslogds.LISTENER, METRICS))
-        config.write_text(configuration(host.directory, udp=udp, metrics=metrics, grace_seconds=grace_seconds, facilities=facilities))
+        config.write_text(
+            configuration(host.directory, udp=udp, metrics=metrics, grace_seconds=grace_seconds, facilities=facilities, policy=policy)
+        )
         appliance = Appliance(config, METRICS, host.command(), lambda server: host.connect(server[0], server))
         appliance.start()
         try:

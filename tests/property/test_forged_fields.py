@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, pack
-from syslogauth.core.formats.grammar import Format
+from syslogauth.core.formats.grammar import Format, any_prefix
 from syslogauth.core.intake import Intake, Sources, Verdict
 from syslogauth.core.login import GRANT
 from syslogauth.core.policy import Policy
@@ -334,15 +334,6 @@ def judged(datagram: bytes) -> Verdict:
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line.text)[2:60])
-@settings(deadline=None, max_examples=60)
-@given(field=field, header=headers)
-def test_no_field_moves_the_address(line: Line, field: bytes, header: bytes) -> None:
-    datagram = header % line.app_name + line.text.replace(b"%s", field)
-    login = judged(datagram).login
-    assert login is None or (line.succeeds and login.address == TRUE), datagram
-
-
-@pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line.text)[2:60])
 def test_no_whole_line_in_a_field_is_read_as_one(line: Line) -> None:
     befores, ends = (b"", b"a ", b"x]: ", b"a\n", b"a>, ", b'a" ', b"a: "), (b"", b" ", b"]", b">", b", ", b"\n")
     for before, forged, end in product(befores, FORGED, ends):
@@ -364,7 +355,8 @@ def test_the_lines_of_successes_are_logins_where_the_client_is_honest() -> None:
 
 def test_every_format_has_lines_here() -> None:
     tags = {line.app_name for line in LINES if line.succeeds}
-    assert [] == [form.name for form in formats.FORMATS if not tags & form.app_names.keys() and b"cyrus/imap" not in tags]
+    without = [form.name for form in formats.FORMATS if not tags & {tag.replace(b"*", b"cyrus") for tag in form.app_names}]
+    assert [] == without
 
 
 PTR_NAME = re.compile(rb"(?<![@\w.-])(?:[a-z0-9-]+\.){1,4}example(?:\.[a-z]{3})?(?![\w.-])|\bunknown\b")
@@ -419,11 +411,23 @@ def forgeries(form: Format) -> list[bytes]:
 FORGERIES = {form.name: forgeries(form) for form in formats.FORMATS}
 
 
-def filling(one: Shown) -> st.SearchStrategy[bytes]:
+def filling(form: str) -> st.SearchStrategy[bytes]:
     """Random text for a field of the line: pieces of such lines, of any line, and any bytes; quite often with an honest beginning."""
-    pieces = st.one_of(st.sampled_from(FORGERIES[one.form]), st.sampled_from(FORGERIES[one.form]), st.sampled_from(PIECES))
+    pieces = st.one_of(st.sampled_from(FORGERIES[form]), st.sampled_from(FORGERIES[form]), st.sampled_from(PIECES))
     pieces = st.one_of(pieces, pieces, st.sampled_from(FORGED), st.binary(max_size=4))
     return st.builds(lambda start, rest: start + b"".join(rest), st.sampled_from([b"", b"", b"a", b"a@b"]), st.lists(pieces, max_size=4))
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line.text)[2:60])
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), header=headers)
+def test_no_field_moves_the_address(line: Line, data: st.DataObject, header: bytes) -> None:
+    readers = [
+        filling(form.name) for form in formats.FORMATS if any_prefix(line.app_name) in form.app_names or line.app_name in form.app_names
+    ]
+    datagram = header % line.app_name + line.text.replace(b"%s", data.draw(st.one_of(field, *readers)))
+    login = judged(datagram).login
+    assert login is None or (line.succeeds and login.address == TRUE), datagram
 
 
 def filled(data: st.DataObject, one: Shown) -> list[bytes]:
@@ -431,13 +435,13 @@ def filled(data: st.DataObject, one: Shown) -> list[bytes]:
     texts = list(one.texts)
     for field in one.fields:
         if data.draw(st.booleans()):
-            chosen = data.draw(filling(one))
+            chosen = data.draw(filling(one.form))
             texts = [text.replace(field, chosen) for text in texts]
     return texts
 
 
 @pytest.mark.parametrize("form", [form.name for form in formats.FORMATS])
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(data=st.data())
 def test_no_field_of_a_format_s_own_lines_moves_the_address(form: str, data: st.DataObject) -> None:
     one = data.draw(st.sampled_from([one for one in SHOWN if one.form == form]))

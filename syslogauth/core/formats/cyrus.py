@@ -86,7 +86,7 @@ ID = "SESSIONID=<cyrus-1795362166-39-1-7408908786282806633>"
 
 FORMAT = Format(
     name="cyrus",
-    app_names={**NAMES, **{b"*/" + name: service for name, service in NAMES.items()}, SHORT_TAG: ""},
+    app_names={prefix + name: service for name, service in NAMES.items() for prefix in (b"", b"cyrus/", b"*/")} | {SHORT_TAG: ""},
     lines=(
         LOGIN,
         LOGFMT,

@@ -136,7 +136,9 @@ def _elements(text: bytes, start: int = 0) -> tuple[dict[bytes, bytes], str]:
 
 TAIL = "rip=192.0.2.25, lip=192.0.2.1, mpid=80, session=<Yw62FttgdcTAAAIZ>"
 
-PROCESS = rb"(?:imap|pop3|submission|managesieve|sieve)\([^\x00-\x1f\x7f<>()]{1,320}\)<\d{1,10}><(?P<session>[A-Za-z0-9+/=]{8,64})>: "
+# imap-hibernate keeps a client that idles (imap_hibernate_timeout); a session has one end, in whichever process it is
+SESSION_OF = rb"(?:imap(?:-hibernate)?|pop3|submission|managesieve|sieve)\("
+PROCESS = SESSION_OF + rb"[^\x00-\x1f\x7f<>()]{1,320}\)<\d{1,10}><(?P<session>[A-Za-z0-9+/=]{8,64})>: "
 OLD = rb"(?P<service>imap|pop3)-login: Login: (?P<user>[^\x00-\x20\x7f<>\[\],=]{1,255}) \[(?P<address>" + ADDRESS + rb")\]"
 SYSLOG, OWN_FILE = frozenset((b"dovecot",)), frozenset(TAGS)
 
@@ -153,7 +155,7 @@ FORMAT = Format(
         Line(Kind.LOGOUT, whole(PROCESS + rb"(?:Disconnected|Connection closed|Logged out)[^\x00-\x1f\x7f]{0,512}"), app_names=SYSLOG),
     ),
     begins=SERVICE_LOGIN + rb"(?:Login: |Logged in: |proxy\()",
-    logout_begins=rb"(?:imap|pop3|submission|managesieve|sieve)\([^ ]{1,320}>: (?:Disconnected|Connection closed|Logged out)",
+    logout_begins=SESSION_OF + rb"[^ ]{1,320}>: (?:Disconnected|Connection closed|Logged out)",
     others=rb"(?!"
     + SERVICE_LOGIN
     + rb")|"
@@ -221,6 +223,12 @@ FORMAT = Format(
             own_log=True,
         ),
         Sample("imap-login", f"Info: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap", own_log=True),
+    ),
+    logouts=(
+        ("dovecot", "imap(bob)<99><JQO0dOBg74PAAAIZ>: Disconnected: Logged out in=8 out=86 deleted=0 expunged=0 trashed=0 hdr_count=0"),
+        ("dovecot", "imap(bob)<88><mKIWeuBg7+vAAAIa>: Disconnected: Too many invalid IMAP commands. in=158 out=1903 deleted=0"),
+        ("dovecot", "imap-hibernate(bob)<105><tl+0dOBgf4PAAAIa>: Disconnected: Connection closed in=8 out=414 deleted=0 expunged=0"),
+        ("dovecot", "pop3(bob)<92><V/WzdOBgg5jAAAIZ>: Disconnected: Logged out top=0/0, retr=0/0, del=0/0, size=0"),
     ),
     near_misses=(
         # failures, of 2.3 and of 2.4

@@ -31,7 +31,7 @@ SERVICES = {
 }
 
 
-PREFIXED = re.compile(rb"[\w.-]{1,64}/([\w.-]{1,64})")
+PREFIXED = re.compile(rb"(?!postfix/)[\w.-]{1,64}/([\w.-]{1,64})")
 
 
 class Kind(Enum):
