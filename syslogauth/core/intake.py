@@ -181,6 +181,8 @@ class Intake:
         if message.facility is not None and message.facility not in self.sources.facilities:
             return Verdict(Refusal.UNLISTED_FACILITY, message=message)
         if rest_of_cut:
+            if isinstance(self.recogniser.recognise(message), Cut):  # it is a first half itself, or the same one twice
+                self._recent.cut(host, message, now)
             return Verdict(Refusal.CUT, message=message)
         if message.app_name == OWN_APP_NAME:
             return Verdict(Refusal.OWN_MESSAGE, message=message)
@@ -190,6 +192,8 @@ class Intake:
         if isinstance(found, Login):
             return self._login(found, message, peer, host, now)
         if isinstance(found, Refusal):
+            if found is Refusal.BAD_ADDRESS:  # perhaps a first line: what another process of that pid said before is void
+                self._joins.failed(host, message)
             return Verdict(found, message=message)
         if isinstance(found, Logout) and self.policy.holds:
             return Verdict(Refusal.LOGOUT, message=message, session=self._closed(found.server, found.end_key, message, peer, now))
@@ -244,6 +248,7 @@ class Intake:
         known = self._recent.repeatable(host, message.hostname, now)
         if known is None:
             self._recent.came(host, message, now)
+            self._recent.summed_up(host, message, now)
             return Verdict(Refusal.REPEATED, message=message)
         verdict = self._decide(known.login, message, peer, now)
         return replace(verdict, grant=replace(verdict.grant, granted_at=known.login_at)) if verdict.grant else verdict

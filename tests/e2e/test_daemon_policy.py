@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -9,14 +10,39 @@ from tests.deadline import wait_until
 from tests.running import LOGIN, A, B, C, D, Site, log_in, send
 
 PROMPT_SECONDS = 3.0  # for what takes a second on an idle machine
-UW = "<22>Nov 22 10:09:49 mail1 imapd[80]: Login user=alice host=client.example.net [{address}]"
+UW_CLIENT = "198.51.100.5"
+UW = f"<22>Nov 22 10:09:49 mail1 imapd[80]: Login user=alice host=client.example.net [{UW_CLIENT}]"
 UNESCAPED = "refused: logins of a server that does not escape line feeds"
+
+
+RULES = f"""
+[[policy.rule]]
+user = ["Test-*"]
+refuse = true
+[[policy.rule]]
+service = ["pop3", "submission"]
+networks = ["{A}/32", "{B}/32"]
+grace_seconds = 3
+"""
+LIMITS = "max_addresses_per_user = 2\nmax_addresses_per_ipv6_64 = 1"
+NOT_ESCAPING = '[[listen.source]]\npeers = ["127.0.0.1"]\nescapes = false\n'
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A daemon with nothing special in its policy, whose tests use addresses of their own."""
-    site = Site(tmp_path_factory.mktemp("plain"))
+    """A daemon with nothing special in its policy. Its tests, as those of `strict`, use addresses of their own."""
+    yield from running(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A daemon with rules, limits, and a peer that does not escape."""
+    yield from running(tmp_path_factory.mktemp("strict"), LIMITS, RULES + NOT_ESCAPING)
+
+
+def running(directory: Path, policy: str = "", more: str = "") -> Iterator[Site]:
+    site = Site(directory)
+    site.configure(within(site.text, "policy", policy) + more)
     site.start()
     yield site
     site.appliance.stop()
@@ -76,7 +102,7 @@ def test_a_denied_network_leaves_the_map_at_once_and_is_back_when_the_denial_is_
 
 
 def shows(site: Site, *shown: str, hidden: Sequence[str] = ()) -> None:
-    """Wait until these addresses of IPv4 are in the map, and those are not."""
+    """Wait until these keys are in the map, and those are not."""
 
     def looks_so() -> bool:
         keys = site.keys()
@@ -110,66 +136,44 @@ def test_who_may_always_relay_is_in_the_map_from_the_start_until_a_reload_withou
 # rules and limits
 
 
-def test_the_first_rule_that_fits_refuses_or_gives_its_own_grace(site: Site) -> None:
-    rules = f"""
-[[policy.rule]]
-user = ["Test-*"]
-refuse = true
-[[policy.rule]]
-service = ["pop3", "submission"]
-networks = ["{A}/32", "{B}/32"]
-grace_seconds = 3
-"""
-    site.configure(site.text + rules)
-    site.start()
-    log_in(site.udp, "198.51.100.9", service="pop3", user="tEST-7")
-    log_in(site.udp, A, C, service="pop3")
-    log_in(site.udp, B, service="submission")
-    log_in(site.udp, C, service="submission")  # no rule opens it for this one
-    log_in(site.udp, D)
-    site.holds(A, B, C, D)
-    counted(site, grant=4, rule=1, service=1)
-    graces = {entry["address"]: round(entry["expires_at"] - entry["granted_at"]) for entry in site.appliance.listed()}
-    assert {A: 3, B: 3, C: 1800, D: 1800}.items() >= graces.items()
-    site.holds(C, D)
+def test_the_first_rule_that_fits_refuses_or_gives_its_own_grace(strict: Site) -> None:
+    log_in(strict.udp, "198.51.100.9", service="pop3", user="tEST-7")
+    log_in(strict.udp, A, C, service="pop3", user="alice")
+    log_in(strict.udp, B, service="submission", user="bob")
+    log_in(strict.udp, "198.51.100.8", service="submission", user="bob")  # no rule opens it for this one
+    log_in(strict.udp, "198.51.100.7", user="bob")
+    shows(strict, A, B, C, "198.51.100.7", hidden=["198.51.100.8", "198.51.100.9"])
+    graces = {entry["address"]: round(entry["expires_at"] - entry["granted_at"]) for entry in strict.appliance.listed()}
+    assert {A: 3, B: 3, C: 1800, "198.51.100.7": 1800} == {A: 3, B: 3} | graces  # the short ones may be over by now
+    shows(strict, C, "198.51.100.7", hidden=[A, B])
+    counted(strict, rule=1, service=1)
 
 
-def test_a_users_addresses_and_those_of_a_network_are_limited_and_what_is_beyond_is_counted(site: Site) -> None:
-    limits = "max_addresses_per_user = 2\nmax_addresses_per_ipv6_64 = 1\nmax_new_grants_per_minute = 4"
-    site.configure(within(site.text, "policy", limits))
-    site.start()
-    log_in(site.udp, A, B, C)
-    site.holds(A, B)
-    log_in(site.udp, A, B)
-    log_in(site.udp, D, user="bob")
-    log_in(site.udp, "2001:db8::26", user="carol")
-    log_in(site.udp, C, user="dave")
-    site.holds(A, B, C, D)
-    log_in(site.udp, "198.51.100.4", user="eve")
-    expected = {"new": 4, "refreshed": 2, "user_limit": 1, "prefix_limit": 1, "rate_limit": 1, "full": 0}
-    names = {f"grants_total {kind}": value for kind, value in expected.items()}
-    wait_until(lambda: names.items() <= site.figures().items(), f"{names}")
-    assert frozenset((A, B, C, "ipv6:2001:db8:0:0:0:0:0:25")) == site.keys()
+def test_a_users_addresses_and_those_of_a_network_are_limited_and_what_is_beyond_is_counted(strict: Site) -> None:
+    log_in(strict.udp, "192.0.2.11", "192.0.2.12", "192.0.2.13", user="mallory")
+    log_in(strict.udp, "2001:db8::25", user="erin")
+    log_in(strict.udp, "2001:db8::26", user="frank")
+    names = {"grants_total user_limit": 1, "grants_total prefix_limit": 1}
+    wait_until(lambda: names.items() <= strict.figures().items(), f"{names}")
+    log_in(strict.udp, "192.0.2.13", user="grace")  # the address is not to blame
+    shows(strict, "192.0.2.11", "192.0.2.12", "192.0.2.13", "ipv6:2001:db8:0:0:0:0:0:25", hidden=["ipv6:2001:db8:0:0:0:0:0:26"])
+    (entry,) = [entry for entry in strict.appliance.listed() if entry["address"] == "192.0.2.13"]
+    assert "grace" == entry["user"]
 
 
 # what is not believed
 
 
-def test_a_sender_declared_not_to_escape_line_feeds_is_not_believed_for_uw_and_the_log_says_so_once(site: Site) -> None:
-    block = '[[listen.source]]\npeers = ["127.0.0.1"]\nescapes = {}\n'
-    site.configure(site.text + block.format("false"))
-    site.start()
+def test_a_sender_declared_not_to_escape_line_feeds_is_not_believed_for_uw_and_the_log_says_so_once(strict: Site, plain: Site) -> None:
     for refused in (1, 2):  # in two beats of the receiver
-        send(site.udp, UW.format(address=A))
-        counted(site, unescaped_source=refused)
-    log_in(site.udp, B)
-    site.holds(B)
-    assert 1 == site.appliance.said().count(UNESCAPED)
-    site.appliance.adopt(site.text + block.format("true"))
-    send(site.udp, UW.format(address=A))
-    site.holds(A, B)
-    counted(site, unescaped_source=2, grant=2)
-    assert 1 == site.appliance.said().count(UNESCAPED)
+        send(strict.udp, UW)
+        counted(strict, unescaped_source=refused)
+    log_in(strict.udp, "198.51.100.6", user="judy")
+    shows(strict, "198.51.100.6", hidden=[UW_CLIENT])
+    assert 1 == strict.appliance.said().count(UNESCAPED)
+    send(plain.udp, UW)
+    shows(plain, UW_CLIENT)
+    assert 0 == plain.appliance.said().count(UNESCAPED)
 
 
 def test_a_login_of_two_lines_is_joined_on_one_host_alone(plain: Site) -> None:

@@ -87,8 +87,7 @@ def why(app_name: str, text: str, outcome: str | None = None, recogniser: Recogn
         (
             "qpopper",
             '(v4.1.0) POP login by user "bob" at (c1.example.net) mail',
-            "after 53 bytes of the text, behind ') ', the address (an IPv4 or IPv6 address) is expected; 'mail' stands there. "
-            + next(form.notes for form in FORMATS if form.name == "qpopper"),
+            "after 53 bytes of the text, behind ') ', the address (an IPv4 or IPv6 address) is expected; 'mail' stands there",
         ),
         (
             "ipop3d",

@@ -12,7 +12,8 @@ backend has said yes. A pid, where there is one, is courierlogger's, one for all
 courierlogger reads lines of 511 bytes, and what does not fit comes out as a line of its own: a failed login whose name is 486 bytes and
 then a line of this format forges that line to the byte (5.0.13/1.0.16 as run). No pattern tells it from a genuine one; that it follows
 a cut line of the same server does (CUT_BYTES, and recent.py). Names of failures are escaped otherwise (courier_safe_printf); with
-IMAP_ID_FIELDS set, the client's ID is not, and a line feed in it makes a second line in the same way.
+IMAP_ID_FIELDS set, the client's ID is not, and a line feed in it makes a second line in the same way. With DEBUG_LOGIN set, the first half
+of a long command is of severity debug (`LOGIN: ip=[...], command=`), which mail.info does not forward, and the second is of info.
 """
 
 import re
@@ -29,6 +30,8 @@ PLESK = rb"IMAP connect from @ \[" + ADDRESS + rb"\]INFO: "  # without a line fe
 END = rb"(?:\d{10}\.\d{6} )?(?:LOGOUT|TIMEOUT|DISCONNECTED|disc|Disconnected during shutdown by signal), user="
 ENDS = rb"(?:\]|=\d{1,12}|protocol=[A-Z0-9]{1,8})"
 CUT_BYTES = 320  # courierlogger cuts at 511, FreeBSD 12 all at 480 with the header; no line of a login is as long
+# of a line in other words: an error that names a mailbox is as long as its user likes. Other servers' lines of such tags are shorter
+OTHER_CUT = rb"(?=[\x00-\xff]{400})"
 
 
 def cut(message: Message, found: re.Match[bytes]) -> Cut | Refusal:
@@ -50,19 +53,23 @@ FORMAT = Format(
         Line(Kind.LOGOUT, whole(END.removesuffix(rb"user=") + USER + SESSION + rb", [a-z]{1,16}=[^\x00-\x1f\x7f]{0,512}")),
         Line(
             Kind.CUT,
-            whole(rb"[A-Z]{2,16}(?: FAILED)?, .*?(?P<end>" + ENDS + rb"|)"),
+            whole(rb"(?:[A-Z]{2,16}(?: FAILED)?, |LOGIN: ip=|" + OTHER_CUT + rb").*?(?P<end>" + ENDS + rb"|)"),
             read=cut,
         ),
     ),
-    begins=rb"LOGIN, user=|[A-Z]{2,16}(?: FAILED)?, (?:(?s:.{290})|(?!(?s:.*)" + ENDS + rb"[\n\r\0 ]*\Z))|"
-    rb"IMAP connect from @ \[[0-9A-Fa-f:.]{2,45}\]INFO: LOGIN, user=",
+    begins=rb"LOGIN, user=|(?:[A-Z]{2,16}(?: FAILED)?, |LOGIN: ip=)(?:(?s:.{290})|(?!(?s:.*)"
+    + ENDS
+    + rb"[\n\r\0 ]{0,4}\Z))|"
+    + OTHER_CUT
+    + rb"|IMAP connect from @ \[[0-9A-Fa-f:.]{2,45}\]INFO: LOGIN, user=",
     logout_begins=END,
     others=rb"LOGIN FAILED|"
     + END
     + rb"|LOGOUT|Connection|Disconnected|LOCKED|ID,|DELETED|EXPUNGED|IMAP connect|ip=\[|couriertls|authentication error",
     ends="session",
-    notes="Set no IMAP_ID_FIELDS (it lets a logged-in user write lines of his own), and forward by TCP or TLS or let the log file be "
-    "followed: courierlogger splits long lines, and the second half of one that follows a lost first half cannot be told from a login.",
+    notes="Set no IMAP_ID_FIELDS (it lets a logged-in user write lines of his own) and no DEBUG_LOGIN (it lets anybody), and forward "
+    "by TCP or TLS or let the log file be followed: courierlogger splits long lines, and the second half of one that follows a lost "
+    "first half cannot be told from a login.",
     samples=(
         Sample("imapd", "LOGIN, user=bob, ip=[::ffff:192.0.2.25], port=[47271], protocol=IMAP", "192.0.2.25", "bob", "imap"),
         Sample(

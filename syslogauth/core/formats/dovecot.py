@@ -5,6 +5,11 @@ for a failure). A proxying host writes `proxy(USER...): Started proxying to ...`
 are `login_log_format_elements`: keyed, comma separated, empty ones left out, the order the administrator's. They are read one after
 the other from a closed set; an unknown one (such as a bare SNI, which is the client's text) refuses the line, and so does a key that
 comes twice: `user=<...>` holds up to 80 bytes of the client's choice where auth_username_chars was emptied.
+
+A process hands its log process lines of PIPE_BUF bytes, and splits a longer one into several, each logged with `imap-login: ` before it
+(src/lib/failures.c, internal_send_split): 512 on the BSDs, where an IMAP ID that is logged (imap_id_log) can make of a piece a whole login,
+by anybody. A piece behind which another one comes is as long as it can be: so a text of more than LONGEST bytes is refused. The last one
+may be short, but ends with what the server wrote.
 """
 
 import re
@@ -18,12 +23,15 @@ SERVICE_LOGIN = rb"(?:imap|pop3|submission|managesieve|sieve)-login: "
 SERVICE = rb"(?P<service>imap|pop3|submission|managesieve|sieve)-login: "
 TAGS = {b"imap-login": "imap", b"pop3-login": "pop3", b"submission-login": "submission", b"managesieve-login": "managesieve"}
 NAME = rb"[^\x00-\x1f\x7f<>()]{1,320}?"
-HOST_PORT = rb"[\w.:-]{1,255}"
+HOST_PORT = rb"[\w.:\[\]-]{1,255}"
+OTHER_NAME = rb"[^\x00-\x20\x7f<>(),:/]{1,128}"  # on the backend, where that is not the user's: destuser, master
 ELEMENTS = rb"(?P<elements>(?:[a-z_]{2,16}=|TLS|secured).*)"
 SUCCESS = rb"(?:Login|Logged in): " + ELEMENTS
 STARTED = (
     rb"proxy\((?P<name>" + NAME + rb")(?:," + HOST_PORT + rb")?\): [Ss]tarted proxying to "
-    rb"(?:remote host|<" + HOST_PORT + rb">|" + HOST_PORT + rb")(?: \(\d{1,6}\.\d{3} secs\))?: " + ELEMENTS
+    rb"(?:remote host|<" + HOST_PORT + rb">(?: \(<" + HOST_PORT + rb">\))?|" + HOST_PORT + rb"(?:/" + OTHER_NAME + rb")?)"
+    rb"(?: from [0-9A-Fa-f:.]{2,45})?(?: as user " + OTHER_NAME + rb")?(?: \(master " + OTHER_NAME + rb"\))?"
+    rb"(?: \(\d{1,6}\.\d{3} secs(?:, \d{1,4} reconnects)?\))?: " + ELEMENTS
 )
 # Dovecot's own log file: `dovecot: STAMP Info: imap-login: Login: ...` (1.x), `STAMP imap-login: Info: Login: ...` (2.x)
 OWN_1 = rb"(?P<own>(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} \d\d) \d\d:\d\d:\d\d Info: )?"
@@ -46,6 +54,7 @@ VALUES = {
 }
 
 SHOWN_BYTES = 40  # of what is wrong, in an explanation
+LONGEST = 380  # a login of all elements and the longest addresses has some 330; a piece of PIPE_BUF, cut at FreeBSD 12's 480, still more
 
 # The order that Dovecot has by default, read in one go because nearly every login has it; the same classes, so the same answer
 USUAL_KEYS = (b"user=", b"method=", b"rip=", b"lip=", b"session=")
@@ -62,6 +71,8 @@ def read(message: Message, found: re.Match[bytes]) -> Login | Refusal:
     service = SERVICES[part.get("service") or message.app_name.partition(b"-")[0]]
     name = part.get("name")
     text = part["elements"]
+    if len(message.text) > LONGEST:
+        return Refusal.AMBIGUOUS
     usual = USUAL.fullmatch(text)
     values = dict(zip(USUAL_KEYS, usual.groups(b""), strict=True)) if usual else _elements(text)[0]
     if not {b"user=", b"method=", b"rip=", b"lip="} <= values.keys():
@@ -93,6 +104,8 @@ def explain(message: Message, found: re.Match[bytes]) -> str:
     values, fault = _elements(part["elements"], found.start("elements"))
     if fault:
         return fault
+    if len(message.text) > LONGEST:
+        return f"it has more than {LONGEST} bytes: it may be a piece of a longer line, and wholly a client's text"
     if missing := [key.decode() for key in (b"user=", b"method=", b"rip=", b"lip=") if key not in values]:
         return f"it has no {' and no '.join(missing)}: login_log_format_elements needs user, method, rip and lip"
     user = printable(values[b"user="])
@@ -164,7 +177,8 @@ FORMAT = Format(
     ends="session",
     notes="login_log_format_elements may come in any order, if keyed (user=<%u> method=%m rip=%r lip=%l are needed); a bare "
     "%{local_name} is the client's text and refuses the line. The end of a session is known from 2.3 on, where mail_log_prefix has the "
-    "session's id (the default).",
+    "session's id (the default). Where imap_id_log or a bare %{local_name} is set, a client's text makes lines so long that Dovecot splits "
+    "them, at 512 bytes on the BSDs: leave both out there.",
     samples=(
         Sample("dovecot", f"imap-login: Login: user=<bob>, method=PLAIN, {TAIL}", "192.0.2.25", "bob", "imap"),
         Sample("dovecot", f"pop3-login: Logged in: user=<bob@example.org>, method=APOP, {TAIL}", "192.0.2.25", "bob@example.org", "pop3"),
@@ -208,6 +222,22 @@ FORMAT = Format(
             "imap",
         ),
         Sample(
+            "dovecot",  # 2.0 to 2.2, where the backend knows the user by another name
+            "imap-login: proxy(bob@d.org): started proxying to b1:143/bob (master adm): user=<bob@d.org>, method=PLAIN, rip=192.0.2.25, "
+            "lip=192.0.2.1, TLS",
+            "192.0.2.25",
+            "bob@d.org",
+            "imap",
+        ),
+        Sample(
+            "dovecot",  # 2.3, of a host given by its name
+            "imap-login: proxy(bob@d.org,[2001:db8::3]:143): Started proxying to <2001:db8::3> (<b1.d.org>) from 192.0.2.1 as user bob "
+            f"(master adm) (0.123 secs, 1 reconnects): user=<bob@d.org>, method=PLAIN, {TAIL}",
+            "192.0.2.25",
+            "bob@d.org",
+            "imap",
+        ),
+        Sample(
             "dovecot",  # 2.4
             f"imap-login: proxy(bob,127.0.0.1:143): Started proxying to remote host (0.123 secs): user=<bob>, method=PLAIN, {TAIL}",
             "192.0.2.25",
@@ -244,6 +274,7 @@ FORMAT = Format(
         ("dovecot", f"imap-login: Login: user=<a>b, rip=9.9.9.9>, method=PLAIN, {TAIL}"),
         ("dovecot", f"imap-login: Login: user=<x, rip=9.9.9.9>, method=PLAIN, {TAIL}"),
         ("dovecot", f"imap-login: proxy(a): started proxying to x:1: user=<a>, rip=9.9.9.9): Disconnected: user=<a>, method=PLAIN, {TAIL}"),
+        ("dovecot", f"imap-login: proxy(a): started proxying to x:1/b: user=<a>, rip=9.9.9.9: user=<a>, method=PLAIN, {TAIL}"),
         ("dovecot", f"imap-login: proxy(eve,127.0.0.1:143): Started proxying to <127.0.0.1>: user=<bob>, method=PLAIN, {TAIL}"),
         # a session id from a trusted proxy, an SNI, an IMAP ID, a message-id
         ("dovecot", "imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.25, lip=192.0.2.1, session=<a>, rip=9.9.9.9>"),
@@ -256,6 +287,9 @@ FORMAT = Format(
         ("dovecot", "imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.2"),
         ("dovecot", f"imap-login: Login: user=<bob>, method=PLAIN, {TAIL} and more"),
         ("dovecot", "imap-login: Login: bob [9.9.9.9] [192.0.2.25]"),
+        # a piece of PIPE_BUF bytes of the IMAP ID's keys and values
+        ("dovecot", f"imap-login: Login: user=<b>, method=PLAIN, rip=9.9.9.9, lip=1.1.1.1, auth=<{'a' * 300}>, orig=<{'a' * 112}>"),
+        ("dovecot", f"imap-login: proxy({'a' * 300}): started proxying to x: user=<{'a' * 300}>, method=A, rip=9.9.9.9, lip=1.1.1.1"),
     ),
     sources=(
         "dovecot-core src/login-common/login-settings.c, client-common.c (get_var_expand_table), client-common-auth.c, login-proxy.c",

@@ -30,7 +30,11 @@ FORMAT = Format(
         Line(Kind.CONNECTED, whole(rb"[Cc]onnect from " + CLIENT), app_names=POP3 | IMAP),
         Line(Kind.AUTHENTICATED, whole(USER + MAILBOX), app_names=POP3),
         Line(Kind.AUTHENTICATED, whole(USER + rb"(?: \(source: [A-Za-z0-9_-]{1,32}\))?"), app_names=IMAP),
-        Line(Kind.FAILED, whole(rb"[Ii]ncoming connection opened|[Ss]ession (?:ended|timed out) for no user"), app_names=POP3 | IMAP),
+        Line(
+            Kind.FAILED,  # a first line that cannot be read, too: an older one of the same pid must not stand for it
+            whole(rb"[Cc]onnect from .{1,1024}|[Ii]ncoming connection opened|[Ss]ession (?:ended|timed out) for no user"),
+            app_names=POP3 | IMAP,
+        ),
         Line(Kind.LOGOUT, whole(rb"[Ss]ession (?:ended|timed out|terminating) for user: " + NAME), app_names=POP3 | IMAP),
     ),
     begins=rb"[Uu]ser |[Cc]onnect from |[Ii]ncoming connection|[Ss]ession (?:ended|timed out) for no",

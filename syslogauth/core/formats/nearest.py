@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import SERVICES, Format, Kind, Line, any_prefix, client_address, printable, quoted
-from syslogauth.core.formats.looks import FAILURE, names_address, speaks_of_success
+from syslogauth.core.formats.looks import FAILURE, speaks_of_success
 from syslogauth.core.formats.pattern import Piece, pieces
 from syslogauth.core.login import Authenticated, Connected, Cut, Failed, Logout, Refusal, Report
 from syslogauth.core.message import Message
@@ -142,7 +142,7 @@ def _nearest(forms: tuple[Format, ...], message: Message) -> Explanation:
         if begun:
             return Explanation(f"the text begins as its logins do, but has to be {' or '.join(wanted)}", form.name)
         return Explanation(f"it begins as no login of {_names(forms)} does, which is: {', '.join(wanted)}")
-    return Explanation(_words(stop, text) + ("" if names_address(text) else _note(form)), form.name)
+    return Explanation(_words(stop, text), form.name)
 
 
 def _names(forms: Iterable[Format]) -> str:

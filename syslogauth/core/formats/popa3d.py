@@ -26,7 +26,8 @@ FORMAT = Format(
         Line(Kind.CONNECTED, whole(rb"connect from " + BY_TCPD)),
         Line(Kind.AUTHENTICATED, whole(rb"Authentication passed for " + USER)),
         Line(Kind.LOGIN, whole(rb"Authentication passed for " + USER + rb" -- \[" + CLIENT + rb"\]")),
-        Line(Kind.FAILED, whole(rb"Authentication failed for .{1,1024}|Didn't attempt authentication")),
+        # a first line whose address cannot be read (a PTR name or an IDENT of its client's choice) voids an older one of the same pid
+        Line(Kind.FAILED, whole(rb"(?:Session|connect) from .{1,1024}|Authentication failed for .{1,1024}|Didn't attempt authentication")),
         Line(
             Kind.LOGOUT,
             whole(

@@ -15,17 +15,19 @@ USER = rb'(?P<user>[^\x00-\x20\x7f"()]{1,64})'
 HOST = rb"(?:" + PTR_NAME + rb"|" + ADDRESS + rb")"
 CLIENT = rb"(?P<address>" + ADDRESS + rb")"
 SOURCE_LINE = rb"(?: \[pop_[a-z]{1,16}\.c:\d{1,5}\])?"
+UNCUT = rb"(?![\x00-\xff]{321})"  # the address comes last: of a longer text a syslogd may have cut some digits of it (FreeBSD 12: at 480)
 
 FORMAT = Format(
     name="qpopper",
     app_names=dict.fromkeys((b"qpopper", b"popper", b"in.qpopper", b"in.popper"), "pop3"),
     lines=(
         Line(
-            Kind.LOGIN, whole(rb'\(v[0-9][\w.-]{0,31}\) POP login by user "' + USER + rb'" at \(' + HOST + rb"\) " + CLIENT + SOURCE_LINE)
+            Kind.LOGIN,
+            whole(UNCUT + rb'\(v[0-9][\w.-]{0,31}\) POP login by user "' + USER + rb'" at \(' + HOST + rb"\) " + CLIENT + SOURCE_LINE),
         ),
         Line(
             Kind.LOGIN,
-            whole(rb"Stats: " + USER + rb" \d{1,10} \d{1,20} \d{1,10} \d{1,20} (?:" + HOST + rb" )?" + CLIENT + SOURCE_LINE),
+            whole(UNCUT + rb"Stats: " + USER + rb" \d{1,10} \d{1,20} \d{1,10} \d{1,20} (?:" + HOST + rb" )?" + CLIENT + SOURCE_LINE),
             session_end=True,
         ),
     ),
@@ -57,6 +59,8 @@ FORMAT = Format(
         ("qpopper", '(v4.1.0) POP login by user "b" at (x) 9.9.9.9" at (c1.example.net) 192.0.2.25'),
         ("qpopper", "Stats: b 0 0 0 0 9.9.9.9 0 0 12 34567 c1.example.net 192.0.2.25"),
         ("qpopper", '(v4.1.0) POP login by user "bob" at (c1.example.net) 999.0.2.25'),
+        # a reverse DNS name so long that the address may be cut
+        ("qpopper", f'(v4.1.0) POP login by user "{"b" * 64}" at ({"c" * 220}) 192.0.2.2'),
         ("qpopper", '(v4.1.0) POP login by user "bob" at (c1.example.net) 192.0.2.2 and more'),
     ),
     sources=("qpopper 4.0.19 popper/pop_log.c, pop_init.c, pop_updt.c; 2.53 and 3.1.2 the same files",),

@@ -27,8 +27,9 @@ FORMAT = Format(
         Line(Kind.AUTHENTICATED, whole(USER + HOW)),
         Line(
             Kind.FAILED,
-            whole(
-                rb"(?:APOP )?authentication failed.{1,1024}|can't find APOP secret for user .{1,1024}|root login not allowed" + ANY_CLIENT
+            whole(  # a first line that cannot be read, too: an older one of the same pid must not stand for it
+                rb"connect from .{1,1024}|(?:APOP )?authentication failed.{1,1024}|can't find APOP secret for user .{1,1024}|"
+                rb"root login not allowed" + ANY_CLIENT
             ),
         ),
         Line(

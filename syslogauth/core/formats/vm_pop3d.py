@@ -38,7 +38,8 @@ FORMAT = Format(
         Line(Kind.CONNECTED, whole(rb"Connect from " + CLIENT)),
         Line(Kind.AUTHENTICATED, whole(rb"User " + USER + rb" logged in")),
         OF_DOMAIN,
-        Line(Kind.FAILED, whole(rb"(?:Incoming c|C)onnection opened|Session (?:ended for|timed out for) no user")),
+        # a first line that cannot be read, too: an older one of the same pid must not stand for it
+        Line(Kind.FAILED, whole(rb"Connect from .{1,1024}|(?:Incoming c|C)onnection opened|Session (?:ended for|timed out for) no user")),
         Line(
             Kind.LOGOUT,
             whole(
