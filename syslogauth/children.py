@@ -46,7 +46,7 @@ async def _receive(
     batching = await self_test()
     if not batching:
         log.warning("this Python's asyncio does not pass batches on; datagrams are read one by one, at many times the cost")
-    for peers in (source.peers.texts for source in config.listen.source if not source.escapes):
+    for peers in (source.peers.texts for source in config.listen.source if source.peers.texts and not source.escapes):
         log.warning(
             "logins of servers that log line feeds unescaped are refused: declared not to escape", peers=peers, servers=unescaping(config)
         )

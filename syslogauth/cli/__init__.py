@@ -121,7 +121,8 @@ def parser(asked: str = "") -> argparse.ArgumentParser:
     top = _Parser(prog="syslogauth", description="Turns POP/IMAP logins seen in syslog into a sendmail map of addresses that may relay.")
     top.add_argument("--version", action="version", version=_version())
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for name, (_, words, arguments) in ({asked: VERBS[asked]} if asked in VERBS else VERBS).items():
+    known = {asked: VERBS[asked]} if asked in VERBS else {name: verb for name, verb in VERBS.items() if verb[1]}
+    for name, (_, words, arguments) in known.items():
         verb = verbs.add_parser(name, description=words, help=words) if words else verbs.add_parser(name)
         if words:
             verb.add_argument("--config", metavar="FILE", help="configuration file (also in the environment: SYSLOGAUTH_CONFIG)")

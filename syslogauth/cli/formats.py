@@ -71,7 +71,8 @@ def _lines(form: Format, facilities: frozenset[str]) -> Iterator[str]:
     if form.file_app_names:
         yield from _field("in own logs", ", ".join(sorted(tag.decode() for tag in form.file_app_names)))
     mend = "" if form.facility in facilities else f' (not listed: add "{form.facility}" to listen.facilities where it logs there)'
-    yield from _field("facility", f"{form.facility}{mend}")
+    if not form.site:  # whose facility nobody has told us
+        yield from _field("facility", f"{form.facility}{mend}")
     if not form.escapes:
         yield from _field("sources", "only such as escape line feeds: see listen.source")
     if form.ends:
@@ -92,8 +93,10 @@ def _field(name: str, text: str) -> list[str]:
 def _check(file: str) -> int:
     try:
         tables = where.document(Path(file).read_text(encoding="utf-8"), file).get("format", [])
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT) from None
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", os.EX_NOINPUT) from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{file}: is no UTF-8; write it as a UTF-8 text", os.EX_CONFIG) from None
     except ConfigError as error:
         raise CommandError("\n".join(error.mistakes), os.EX_CONFIG) from None
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):

@@ -78,7 +78,7 @@ def grant(arguments: argparse.Namespace, config: Config) -> int:
     most = config.policy.max_manual_seconds
     seconds = config.policy.grace_seconds if arguments.seconds is None else arguments.seconds
     if not 0 < seconds <= most:
-        raise CommandError(f"--seconds {seconds:g}: write more than 0 and at most {most:g} (policy.max_manual_seconds)", os.EX_USAGE)
+        raise CommandError(f"--seconds {seconds:g}: write more than 0 and at most {most:.10g} (policy.max_manual_seconds)", os.EX_USAGE)
     if any(c < " " or "\x7f" <= c <= "\x9f" for c in arguments.note):
         raise CommandError("--note: holds a control character; write plain text", os.EX_USAGE)
     table = open_table(config)

@@ -186,6 +186,8 @@ class Intake:
             return Verdict(Refusal.CUT, message=message)
         if message.app_name == OWN_APP_NAME:
             return Verdict(Refusal.OWN_MESSAGE, message=message)
+        if peer.name and message.app_name in self.recogniser.file_app_names:  # of a server's own log file, which no syslogd sends
+            return Verdict(Refusal.NOT_LOGIN, message=message)
         found = self.recogniser.recognise(message, escaped=peer.escaped)
         if isinstance(found, Authenticated):
             found = self._joins.authenticated(host, message, found, now)

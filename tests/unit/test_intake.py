@@ -255,3 +255,9 @@ def test_the_lines_of_all_sequences_may_come_between_one_another() -> None:
     ]
     grants = one.feed([(STAMP + line, (PEER, 514)) for line in lines], NOW)
     assert sorted(sequence.address for sequence in sequences) == sorted(canonical(grant.address) for grant in grants)
+
+
+def test_a_tag_of_a_server_s_own_log_is_believed_in_a_file_and_not_from_the_network() -> None:
+    line = b"Nov 22 10:28:45 imap-login: Info: Login: user=<bob>, method=PLAIN, rip=192.0.2.25, lip=192.0.2.1, mpid=80"
+    outcome_of_file, outcome_of_datagram = new().judge_line(line, lambda stamp: NOW, escaped=True), new().judge(line, SOCKLOG, NOW)
+    assert ("grant", Refusal.NOT_LOGIN) == (outcome_of_file.outcome, outcome_of_datagram.outcome)
