@@ -156,11 +156,11 @@ class Receiver:
 
     def _say_unescaped(self) -> None:
         """Once a peer: its logins are lost until somebody declares what it is."""
-        for peer, app_name in self.intake.tally.unescaped.items():
+        for peer, (sender, app_name) in self.intake.tally.unescaped.items():
             if peer not in self._said_unescaped:
                 self._said_unescaped.add(peer)
-                mend = "where its syslogd escapes line feeds, say so: [[listen.source]] peers, escapes = true"
-                self.log.warning("refused: logins of a server that does not escape line feeds", peer=peer, app_name=app_name, mend=mend)
+                mend = f'where its syslogd escapes line feeds, say so: [[listen.source]] peers = ["{sender}"], escapes = true'
+                self.log.warning("refused: logins of a server that does not escape line feeds", sender=sender, app_name=app_name, mend=mend)
 
     def _reason(self) -> str:
         return "" if self.table_writable else "the table cannot be written: is the disk full?"

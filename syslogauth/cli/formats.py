@@ -71,8 +71,7 @@ def _lines(form: Format, facilities: frozenset[str]) -> Iterator[str]:
     if form.file_app_names:
         yield from _field("in own logs", ", ".join(sorted(tag.decode() for tag in form.file_app_names)))
     mend = "" if form.facility in facilities else f' (not listed: add "{form.facility}" to listen.facilities where it logs there)'
-    if not form.site:  # whose facility nobody has told us
-        yield from _field("facility", f"{form.facility}{mend}")
+    yield from _field("facility", f"{form.facility}{mend}")
     if not form.escapes:
         yield from _field("sources", "only such as escape line feeds: see listen.source")
     if form.ends:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from syslogauth.core import formats
-from syslogauth.core.address import Networks, pack
+from syslogauth.core.address import Networks, canonical, pack
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.gate import line_noise_pattern, noise_pattern
 from syslogauth.core.login import GRANT, OUTCOMES, Authenticated, Closed, Connected, Cut, Failed, Grant, Login, Logout, Opened, Refusal
@@ -77,7 +77,7 @@ class Tally:
     last_message: dict[str, float] = field(default_factory=dict)
     last_login: dict[str, float] = field(default_factory=dict)
     unrecognised: dict[str, int] = field(default_factory=dict)  # by app_name: look like logins of a known server, and were refused
-    unescaped: dict[str, str] = field(default_factory=dict)  # peer -> the server whose login was refused because the peer may split
+    unescaped: dict[str, tuple[str, str]] = field(default_factory=dict)  # peer -> sender, tag: refused because the peer may split
     last_unlisted: str = ""  # the sender that was refused last, for the log: the likeliest mistake of a set-up
 
 
@@ -231,7 +231,7 @@ class Intake:
         if message is None:
             return
         if verdict.outcome == Refusal.UNESCAPED_SOURCE:
-            self.tally.unescaped.setdefault(peer.name, message.app_name.decode("ascii"))
+            self.tally.unescaped.setdefault(peer.name, (canonical(peer.address), message.app_name.decode("ascii")))
         elif self.recogniser.overlooks(message):
             name = self.recogniser.known_as(message).decode("ascii")
             self.tally.unrecognised[name] = self.tally.unrecognised.get(name, 0) + 1

@@ -387,7 +387,8 @@ def shown(form: Format) -> Iterator[Shown]:
 
 def of(form: Format, app_name: str, texts: tuple[str, ...], user: str, address: str) -> Shown:
     lines = tuple(text.encode() for text in texts)
-    names = {found for line in lines for found in PTR_NAME.findall(line)}
+    # of a near miss not the names: one may stand where the server would log the address, which makes it a miss
+    names = {found for line in lines for found in PTR_NAME.findall(line)} if address else set()
     return Shown(form.name, app_name.encode(), lines, (user.partition("@")[0].encode(), user.encode(), *sorted(names)), pack(address))
 
 

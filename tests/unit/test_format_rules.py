@@ -5,7 +5,7 @@ import time
 import pytest
 
 from syslogauth.core import formats
-from syslogauth.core.formats.cost import steps
+from syslogauth.core.formats.cost import may_run_over, steps
 from syslogauth.core.formats.grammar import whole
 from syslogauth.core.formats.pattern import MOST_STEPS, faults, literal_start
 
@@ -17,13 +17,13 @@ def row(name: str, *values: object) -> object:
 @pytest.mark.parametrize(
     "pattern",
     [
-        row("bounded", "a{1,1024}(?P<address>x)"),
+        row("bounded", "a{1,1024} (?P<address>x)"),
         row("unbounded behind the address", "(?P<address>x).*"),
         row("no address: the later line of a login", "a+ (?P<user>.)"),
         row("an atomic group", "(?>a|ab)(?P<address>x)"),
-        row("a possessive class", "[^ ]{1,9}+(?P<address>x)"),
-        row("optional inside repeated", "(?:ab?){1,9}(?P<address>x)"),
-        row("an optional group with a quantifier in it", "(?:, [a-z]{1,9})?(?P<address>x)"),
+        row("a possessive class", "[^ ]{1,9}+ (?P<address>x)"),
+        row("optional inside repeated", "(?P<address>x)(?:ab?){1,9}"),
+        row("an optional group with a quantifier in it", "(?:, [a-z]{1,9})?; (?P<address>x)"),
     ],
 )
 def test_what_keeps_the_rules(pattern: str) -> None:
@@ -102,3 +102,30 @@ def test_a_pattern_of_the_most_steps_is_tried_in_milliseconds() -> None:
     began = time.perf_counter()
     assert not pattern.fullmatch(b"ab" * 400)
     assert time.perf_counter() - began < 0.5
+
+
+RUNS_OVER = (
+    "a field before the address may hold all that separates it from the address, so that a client's text could hold one; "
+    "exclude from each the character that follows it"
+)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        row("a user with blanks, before one", r"ok (?P<user>[^\x00-\x1f]{1,64}) (?P<address>[0-9.]{7,15}) [^\x00-\x1f]{1,64}"),
+        row(
+            "a user that may hold the key of the address",
+            r"ok user=(?P<user>[^\x00-\x1f]{1,64}) ip=(?P<address>[0-9.]{7,15})(?: x=.{0,99})?",
+        ),
+        row("a field without a name", r"ok user=(?P<user>\w{1,64}) host=[^\x00-\x1f]{1,64} ip=(?P<address>[0-9.]{7,15})"),
+        row("possessive: its bound ends it in the client's text", r"ok (?P<user>[^\x00-\x1f]{1,64}+) (?P<address>[0-9.]{7,15})"),
+    ],
+)
+def test_no_field_before_the_address_may_run_over_into_it(pattern: str) -> None:
+    assert [RUNS_OVER] == faults(whole(pattern.encode()))
+
+
+def test_no_format_of_ours_runs_over() -> None:
+    patterns = [line.pattern for form in formats.FORMATS for line in form.lines if "address" in line.pattern.groupindex]
+    assert not [pattern for pattern in patterns if may_run_over(pattern, "address")]

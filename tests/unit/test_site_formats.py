@@ -296,14 +296,14 @@ MOVES = "a user named {!r} would move the address to 203.0.113.66; take the sepa
     ],
 )  # fmt: skip
 def test_each_mistake_is_told_with_its_key_and_how_to_mend_it(changes: dict[str, Any], key: str, text: str) -> None:
-    assert [(key, text)] == faults_of(GOOD | changes)
+    assert (key, text) == faults_of(GOOD | changes)[-1]
 
 
 def test_the_name_of_an_attacker_is_put_where_the_user_stands() -> None:
     """And not where its letters come first."""
     pattern = rf"login (?P<user>[^\x00-\x1f]{{1,64}}?) from {ADDRESS}(?: [a-z0-9. ]{{1,99}})?"
     found = faults_of(GOOD | {"pattern": pattern, **sample("login in from 192.0.2.25", user="in")})
-    assert [("", MOVES.format("in from 203.0.113.66"))] == found
+    assert ("", MOVES.format("in from 203.0.113.66")) == found[-1]
 
 
 def test_several_mistakes_are_told_together() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 LONGEST_TEXT = 8192  # stands for no bound: message.MAX_DATAGRAM_BYTES
 GREEDY_OR_LAZY = {"MAX_REPEAT", "MIN_REPEAT"}
 ONE_BYTE = {"LITERAL", "NOT_LITERAL", "IN", "ANY"}
+HOLDING = {"SUBPATTERN", "MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}  # and their last argument is what they hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,48 @@ Rivals = tuple[Rival, ...]
 def steps(pattern: re.Pattern[bytes]) -> int:
     """How many ways there are to share a text among the quantifiers that compete, at most."""
     return _follow(_parser.parse(pattern.pattern, pattern.flags), (), pattern.flags)[1]
+
+
+def may_run_over(pattern: re.Pattern[bytes], group: str) -> bool:
+    """Whether a quantifier before the group may take all that stands between it and the group, so that a client's text can hold the group.
+
+    A greedy one reaches for the last place that fits, but no further than its bound: a longer text of the client's moves the group.
+    What gives nothing back is no better here, since its bound ends it within the client's text.
+    """
+    tree = _parser.parse(pattern.pattern, pattern.flags)
+    ways = _before(_giving_back(tree), pattern.groupindex[group]) or ()
+    return any(_follow(_parser.SubPattern(tree.state, way), (), pattern.flags)[0] for way in ways)
+
+
+def _giving_back(tree: Any) -> Any:
+    """The tree with what is possessive or atomic in it as greedy as the rest."""
+    items: list[Any] = []
+    for operation, argument in tree:
+        name = str(operation)
+        if name == "ATOMIC_GROUP":
+            items += _giving_back(argument)
+        elif name == "BRANCH":
+            items.append((operation, (argument[0], [_giving_back(branch) for branch in argument[1]])))
+        elif name in HOLDING:
+            kept = _parser.MAX_REPEAT if name == "POSSESSIVE_REPEAT" else operation
+            items.append((kept, (*argument[:-1], _giving_back(argument[-1]))))
+        else:
+            items.append((operation, argument))
+    return _parser.SubPattern(tree.state, items)
+
+
+def _before(tree: Any, number: int) -> list[list[Any]] | None:
+    """What stands before a group, by each way that leads to it; None where it is not in the tree."""
+    passed: list[Any] = []
+    for operation, argument in tree:
+        name = str(operation)
+        if name == "SUBPATTERN" and argument[0] == number:
+            return [passed]
+        inside = argument[1] if name == "BRANCH" else [argument[-1]] if name in HOLDING else []
+        if ways := [[*passed, *way] for branch in inside for way in _before(branch, number) or ()]:
+            return ways
+        passed.append((operation, argument))
+    return None
 
 
 def _follow(tree: Any, rivals: Rivals, flags: int) -> tuple[Rivals, int]:

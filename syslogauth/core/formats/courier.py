@@ -37,7 +37,8 @@ OTHER_CUT = rb"(?=[\x00-\xff]{400})"
 def cut(message: Message, found: re.Match[bytes]) -> Cut | Refusal:
     """Whether the rest of the line is to come: it is long, the blanks at its end included, or does not end as Courier's lines do."""
     long = len(message.text) + message.stripped_bytes >= CUT_BYTES
-    return Cut("courier") if long or not found["end"] else Refusal.NOT_LOGIN
+    failed = message.text.startswith(b"LOGIN FAILED, ")  # whose name is anybody's; a login that ends otherwise is a changed log
+    return Cut("courier") if long or (failed and not found["end"]) else Refusal.NOT_LOGIN
 
 
 FORMAT = Format(
@@ -51,6 +52,7 @@ FORMAT = Format(
         Line(Kind.LOGIN, whole(rb"LOGIN, " + USER + CLIENT + PROTOCOL)),
         Line(Kind.LOGIN, whole(PLESK + rb"LOGIN, " + USER + CLIENT + PROTOCOL)),
         Line(Kind.LOGOUT, whole(END.removesuffix(rb"user=") + USER + SESSION + rb", [a-z]{1,16}=[^\x00-\x1f\x7f]{0,512}")),
+        Line(Kind.LOGOUT, whole(END.removesuffix(rb"user=") + USER + CLIENT + rb", (?!port=)[a-z]{1,16}=[^\x00-\x1f\x7f]{0,512}")),
         Line(
             Kind.CUT,
             whole(rb"(?:[A-Z]{2,16}(?: FAILED)?, |LOGIN: ip=|" + OTHER_CUT + rb").*?(?P<end>" + ENDS + rb"|)"),
@@ -66,7 +68,7 @@ FORMAT = Format(
     others=rb"LOGIN FAILED|"
     + END
     + rb"|LOGOUT|Connection|Disconnected|LOCKED|ID,|DELETED|EXPUNGED|IMAP connect|ip=\[|couriertls|authentication error",
-    ends="session",
+    ends="client",
     notes="Set no IMAP_ID_FIELDS (it lets a logged-in user write lines of his own) and no DEBUG_LOGIN (it lets anybody), and forward "
     "by TCP or TLS or let the log file be followed: courierlogger splits long lines, and the second half of one that follows a lost "
     "first half cannot be told from a login.",
@@ -101,6 +103,7 @@ FORMAT = Format(
         ("imapd-ssl", "TIMEOUT, user=bob, ip=[2001:db8::10], port=[40377], headers=0, body=0, rcvd=10, sent=80, time=1800, starttls=1"),
         ("pop3d", "DISCONNECTED, user=bob, ip=[::ffff:192.0.2.25], port=[33861], top=0, retr=0, rcvd=0, sent=16, time=0"),
         ("pop3d-ssl", "disc, user=bob, ip=[192.0.2.25], port=[33861], top=0, retr=0, rcvd=0, sent=16, time=0, stls=1"),
+        ("pop3d", "LOGOUT, user=bob, ip=[::ffff:192.0.2.25], top=0, retr=0, rcvd=6, sent=30, time=0"),
         ("pop3d", "1390648707.677664 LOGOUT, user=bob, ip=[192.0.2.25], port=[33861], top=0, retr=0, time=1, rcvd=24, sent=3887"),
     ),
     near_misses=(

@@ -103,7 +103,7 @@ class Format:
     login is counted as unrecognised. `file_app_names` are tags that only the server's own log file has: never taken from the network.
     `escapes` is False for a server that logs a client's line feeds as they are: where a source may split a message there, its second
     half is the client's own line (law 2). `ends`: how the end of a session names it: "" (it is not logged), "session" (group),
-    "process" (the same pid), "client" (the same pid where there is one, else user and address, which may name several).
+    "process" (the same pid), "client" (the session where the line names one, else user and address, which may name several).
     `facility` and `notes` are for the administrator.
     """
 
@@ -178,9 +178,9 @@ class Format:
 
     def end_key(self, message: Message, part: Mapping[str, bytes]) -> tuple[str, bool]:
         """What the line of the session's end will name it by, and whether that may name several at once."""
-        if self.ends == "session" and part.get("session"):
+        if self.ends in ("session", "client") and part.get("session"):
             return part["session"].decode("ascii", "backslashreplace"), False
-        if self.ends in ("process", "client") and message.procid:
+        if self.ends == "process" and message.procid:
             return (message.app_name + b"[" + message.procid + b"]").decode("ascii", "backslashreplace"), False
         if self.ends == "client" and part.get("user") and (address := client_address(part.get("address", b""))):
             return f"{printable(part['user'])}@{address.hex()}", True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from re import _compiler, _parser  # type: ignore[attr-defined] # see above
 from typing import Any
 
-from syslogauth.core.formats.cost import steps
+from syslogauth.core.formats.cost import may_run_over, steps
 
 LONGEST = 1024  # a field with a larger bound is as good as unbounded: a datagram holds 8192 bytes
 MOST_STEPS = 1 << 17  # on a client's worst line: about two milliseconds
@@ -52,6 +52,11 @@ def faults(pattern: re.Pattern[bytes]) -> list[str]:
                 )
             if depth and most > 1:
                 found.append("a quantifier stands inside another one, which can cost quadratic time; write the inner part out")
+    if not found and "address" in pattern.groupindex and may_run_over(pattern, "address"):
+        found.append(
+            "a field before the address may hold all that separates it from the address, so that a client's text could hold one; "
+            "exclude from each the character that follows it"
+        )
     if (ways := steps(pattern)) > MOST_STEPS:
         found.append(f"its quantifiers can share a text in {ways} ways, one by one tried; exclude from each the character that follows it")
     return list(dict.fromkeys(found))
