@@ -31,7 +31,7 @@ def test_every_format_passes_its_own_check(form: Format) -> None:
 
 
 def test_the_check_of_all_formats_finds_nothing() -> None:
-    assert not formats.check()
+    assert not formats.ALL.check()
 
 
 OF_NEAR_MISSES = [
@@ -41,8 +41,8 @@ OF_NEAR_MISSES = [
 
 @pytest.mark.parametrize(("form", "app_name", "text"), OF_NEAR_MISSES)
 def test_no_near_miss_is_a_login_for_any_format(form: Format, app_name: str, text: str) -> None:
-    for tag in {app_name.encode(), *formats.APP_NAMES, *formats.FILE_APP_NAMES}:
-        found = formats.recognise(replace(message_of(app_name, text), app_name=tag))
+    for tag in {app_name.encode(), *formats.ALL.app_names, *formats.ALL.file_app_names}:
+        found = formats.ALL.recognise(replace(message_of(app_name, text), app_name=tag))
         assert not isinstance(found, Login), (form.name, tag)
 
 
@@ -119,7 +119,7 @@ def test_no_near_miss_is_a_login_for_any_format(form: Format, app_name: str, tex
     ],
 )
 def test_every_verb_that_authorises_is_read(app_name: str, text: str, address: str, user: str, service: str) -> None:
-    found = formats.recognise(sent(app_name, text))
+    found = formats.ALL.recognise(sent(app_name, text))
     assert isinstance(found, Login)
     assert (address, user, service) == (canonical(found.address), found.user, found.service)
 
@@ -133,7 +133,7 @@ def test_every_verb_that_authorises_is_read(app_name: str, text: str, address: s
     ],
 )
 def test_the_session_id_tells_a_line_that_can_not_repeat(text: str, session: str) -> None:
-    found = formats.recognise(sent("dovecot", text))
+    found = formats.ALL.recognise(sent("dovecot", text))
     assert isinstance(found, Login)
     assert (session, "192.0.2.1") == (found.session, canonical(found.local_address or b""))
 
@@ -150,13 +150,13 @@ def test_the_session_id_tells_a_line_that_can_not_repeat(text: str, session: str
     ],
 )
 def test_a_proxy_s_login_is_marked(text: str) -> None:
-    found = formats.recognise(sent("dovecot", text))
+    found = formats.ALL.recognise(sent("dovecot", text))
     assert isinstance(found, Login)
     assert (found.proxied, found.session_end, canonical(found.address)) == (True, False, CLIENT)
 
 
 def test_the_end_of_a_session_is_marked() -> None:
-    found = formats.recognise(sent("qpopper", "Stats: bob 0 0 3 2048 c1.example.net 192.0.2.25"))
+    found = formats.ALL.recognise(sent("qpopper", "Stats: bob 0 0 3 2048 c1.example.net 192.0.2.25"))
     assert isinstance(found, Login)
     assert (found.session_end, found.proxied) == (True, False)
 
@@ -195,7 +195,7 @@ def test_the_end_of_a_session_is_marked() -> None:
     ],
 )
 def test_what_is_no_plain_login_has_its_reason(app_name: str, text: str, expected: Refusal) -> None:
-    assert expected == formats.recognise(sent(app_name, text))
+    assert expected == formats.ALL.recognise(sent(app_name, text))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_host_field_of_uw_that_may_have_been_cut_is_refused(name_bytes: int, c
     host = f"{'b' * (name_bytes - len(' [192.0.2.25]'))} [192.0.2.25]"
     assert name_bytes == len(host)
     for verb, tail in (("Login", ""), ("Authenticated", " mech=PLAIN")):
-        found = formats.recognise(sent("imapd", f"{verb} user=bob host={host}{tail}"))
+        found = formats.ALL.recognise(sent("imapd", f"{verb} user=bob host={host}{tail}"))
         assert cut == (found is Refusal.AMBIGUOUS)
         assert cut or (isinstance(found, Login) and canonical(found.address) == CLIENT)
 
@@ -226,8 +226,8 @@ def test_a_host_field_of_uw_that_may_have_been_cut_is_refused(name_bytes: int, c
 )
 def test_forms_of_dovecot_s_own_log_are_read_from_files_alone(app_name: str, text: str) -> None:
     not_login = Refusal.NOT_LOGIN
-    assert isinstance(formats.recognise(message_of(app_name, text)), Login)
-    assert not_login == formats.recognise(sent(app_name, text))
+    assert isinstance(formats.ALL.recognise(message_of(app_name, text)), Login)
+    assert not_login == formats.ALL.recognise(sent(app_name, text))
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_the_usual_order_of_dovecot_s_elements_is_read_as_any_other(elements: st
 def test_a_source_that_splits_lines_is_believed_for_servers_that_escape(server: str) -> None:
     [form] = [form for form in formats.FORMATS if form.name == server]
     for sample in form.samples:
-        found = formats.recognise(message_of(sample.app_name, sample.text), escaped=False)
+        found = formats.ALL.recognise(message_of(sample.app_name, sample.text), escaped=False)
         assert (server == "uw") == (found is Refusal.UNESCAPED_SOURCE)
 
 

@@ -19,7 +19,7 @@ TAIL = 'server="198.51.100.3:110" protocol=POP3 server-secure=plaintext'
 
 
 def recognised(app_name: str, text: str, procid: str = "") -> Report | Refusal:
-    return formats.recognise(message_of(app_name, text, procid))
+    return formats.ALL.recognise(message_of(app_name, text, procid))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from syslogauth.core.login import Authenticated, Connected, Failed, Login, Logou
 
 
 def recognised(app_name: str, text: str, procid: str = "") -> Report | Refusal:
-    return formats.recognise(message_of(app_name, text, procid))
+    return formats.ALL.recognise(message_of(app_name, text, procid))
 
 
 @pytest.mark.parametrize(("word", "service"), [("pop3", "pop3"), ("pop3s", "pop3"), ("imap", "imap"), ("imaps", "imap")])

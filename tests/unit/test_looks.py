@@ -44,8 +44,8 @@ CHANGED = [
 @pytest.mark.parametrize(("app_name", "text"), CHANGED)
 def test_a_changed_success_is_noticed(app_name: str, text: str) -> None:
     message = message_of(app_name, text, "7")
-    assert message.app_name in formats.APP_NAMES or message.app_name.startswith(b"cyrus/")
-    assert isinstance(formats.recognise(message), str), "a format takes it: write another change"
+    assert message.app_name in formats.ALL.app_names or message.app_name.startswith(b"cyrus/")
+    assert isinstance(formats.ALL.recognise(message), str), "a format takes it: write another change"
     assert formats.ALL.overlooks(message)
     assert re.match(rb"[^\n]{0,%d}?(?:" % LOOKED_AT + SUCCESS + rb")", message.text), "the gate would refuse it"
 

@@ -136,5 +136,3 @@ def _by_tag(formats: Iterable[tuple[Format, Mapping[bytes, str]]]) -> dict[bytes
 
 
 ALL = Recogniser()
-APP_NAMES, FILE_APP_NAMES = ALL.app_names, ALL.file_app_names
-recognise, check = ALL.recognise, ALL.check
