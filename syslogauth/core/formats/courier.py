@@ -29,14 +29,17 @@ PROTOCOL = rb"(?:, protocol=[A-Z0-9]{1,8})?(?:, (?:start|s)tls=1)?"
 PLESK = rb"IMAP connect from @ \[" + ADDRESS + rb"\]INFO: "  # without a line feed before Courier's own line
 END = rb"(?:\d{10}\.\d{6} )?(?:LOGOUT|TIMEOUT|DISCONNECTED|disc|Disconnected during shutdown by signal), user="
 ENDS = rb"(?:\]|=\d{1,12}|protocol=[A-Z0-9]{1,8})"
-CUT_BYTES = 320  # courierlogger cuts at 511, FreeBSD 12 all at 480 with the header; no line of a login is as long
+CUT_BYTES = 400  # courierlogger cuts at 511, FreeBSD 12 all at 480 with the header; a failed login with a name of 300 bytes is no half
+LOGGER_BYTES = 500
+OF_ACCOUNT = re.compile(rb"(?:LOGIN|LOGOUT|TIMEOUT|DISCONNECTED), user=")  # no client's choice: only the logger cuts those
 # of a line in other words: an error that names a mailbox is as long as its user likes. Other servers' lines of such tags are shorter
 OTHER_CUT = rb"(?=[\x00-\xff]{400})"
 
 
 def cut(message: Message, found: re.Match[bytes]) -> Cut | Refusal:
     """Whether the rest of the line is to come: it is long, the blanks at its end included, or does not end as Courier's lines do."""
-    long = len(message.text) + message.stripped_bytes >= CUT_BYTES
+    limit_bytes = LOGGER_BYTES if OF_ACCOUNT.match(message.text) else CUT_BYTES
+    long = len(message.text) + message.stripped_bytes >= limit_bytes
     failed = message.text.startswith(b"LOGIN FAILED, ")  # whose name is anybody's; a login that ends otherwise is a changed log
     return Cut("courier") if long or (failed and not found["end"]) else Refusal.NOT_LOGIN
 
