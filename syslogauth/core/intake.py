@@ -173,14 +173,15 @@ class Intake:
         return peer
 
     def _judge(self, message: Message | Refusal, peer: Peer, host: str, now: float) -> Verdict:
-        if not isinstance(message, Refusal) and message.repeats:
-            return self._repeat(message, peer, host, now)
-        rest_of_cut = self._recent.came(host, message, now)
         if isinstance(message, Refusal):
+            self._recent.came(host, message, now)
             return Verdict(message)
         if message.facility is not None and message.facility not in self.sources.facilities:
+            self._recent.came(host, message, now)
             return Verdict(Refusal.UNLISTED_FACILITY, message=message)
-        if rest_of_cut:
+        if message.repeats:
+            return self._repeat(message, peer, host, now)
+        if self._recent.came(host, message, now):
             if isinstance(self.recogniser.recognise(message), Cut):  # it is a first half itself, or the same one twice
                 self._recent.cut(host, message, now)
             return Verdict(Refusal.CUT, message=message)
@@ -244,9 +245,6 @@ class Intake:
         return Verdict(GRANT, login, decision, message)
 
     def _repeat(self, message: Message, peer: Peer, host: str, now: float) -> Verdict:
-        if message.facility is not None and message.facility not in self.sources.facilities:
-            self._recent.came(host, message, now)
-            return Verdict(Refusal.UNLISTED_FACILITY, message=message)
         known = self._recent.repeatable(host, message.hostname, now)
         if known is None:
             self._recent.came(host, message, now)

@@ -27,10 +27,11 @@ CLIENT = rb"ip=\[(?P<address>" + ADDRESS + rb")\]"
 SESSION = rb"(?P<session>" + CLIENT + rb", port=(?:\[\d{1,5}\]|\d{1,5}))"
 PROTOCOL = rb"(?:, protocol=[A-Z0-9]{1,8})?(?:, (?:start|s)tls=1)?"
 PLESK = rb"IMAP connect from @ \[" + ADDRESS + rb"\]INFO: "  # without a line feed before Courier's own line
-END = rb"(?:\d{10}\.\d{6} )?(?:LOGOUT|TIMEOUT|DISCONNECTED|disc|Disconnected during shutdown by signal), user="
+ENDED = rb"(?:\d{10}\.\d{6} )?(?:LOGOUT|TIMEOUT|DISCONNECTED|disc|Disconnected during shutdown by signal), "
+END = ENDED + rb"user="
 ENDS = rb"(?:\]|=\d{1,12}|protocol=[A-Z0-9]{1,8})"
 CUT_BYTES = 400  # courierlogger cuts at 511, FreeBSD 12 all at 480 with the header; a failed login with a name of 300 bytes is no half
-LOGGER_BYTES = 500
+LOGGER_BYTES = 500  # the end of a long-named account's session may have more than CUT_BYTES, and is whole
 OF_ACCOUNT = re.compile(rb"(?:LOGIN|LOGOUT|TIMEOUT|DISCONNECTED), user=")  # no client's choice: only the logger cuts those
 # of a line in other words: an error that names a mailbox is as long as its user likes. Other servers' lines of such tags are shorter
 OTHER_CUT = rb"(?=[\x00-\xff]{400})"
@@ -54,8 +55,8 @@ FORMAT = Format(
         Line(Kind.LOGIN, whole(rb"LOGIN, " + USER + SESSION + PROTOCOL)),
         Line(Kind.LOGIN, whole(rb"LOGIN, " + USER + CLIENT + PROTOCOL)),
         Line(Kind.LOGIN, whole(PLESK + rb"LOGIN, " + USER + CLIENT + PROTOCOL)),
-        Line(Kind.LOGOUT, whole(END.removesuffix(rb"user=") + USER + SESSION + rb", [a-z]{1,16}=[^\x00-\x1f\x7f]{0,512}")),
-        Line(Kind.LOGOUT, whole(END.removesuffix(rb"user=") + USER + CLIENT + rb", (?!port=)[a-z]{1,16}=[^\x00-\x1f\x7f]{0,512}")),
+        Line(Kind.LOGOUT, whole(ENDED + USER + SESSION + rb", [a-z]{1,16}=[^\x00-\x1f\x7f]{0,512}")),
+        Line(Kind.LOGOUT, whole(ENDED + USER + CLIENT + rb", (?!port=)[a-z]{1,16}=[^\x00-\x1f\x7f]{0,512}")),
         Line(
             Kind.CUT,
             whole(rb"(?:[A-Z]{2,16}(?: FAILED)?, |LOGIN: ip=|" + OTHER_CUT + rb").*?(?P<end>" + ENDS + rb"|)"),
