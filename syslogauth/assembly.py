@@ -58,14 +58,14 @@ def intake_of(config: Config) -> Intake:
     return Intake(sources_of(config), policy_of(config), recogniser_of(config))
 
 
-def table_of(config: Config, *, readonly: bool = False) -> Table:
-    """The table, opened. Raises TableError, OSError."""
+def table_of(config: Config, *, readonly: bool = False, metasync: bool = True) -> Table:
+    """The table, opened; `metasync` as there. Raises TableError, OSError."""
     policy = config.policy
     longest = policy.longest_grace_seconds
     held = policy.hold_max_seconds + longest if policy.hold_while_connected else 0.0
     bounds = Bounds(login_seconds=longest, manual_seconds=policy.max_manual_seconds, held_seconds=held)
     limits = Limits(policy.max_addresses_per_user, policy.max_addresses_per_ipv6_64, policy.max_new_grants_per_minute)
-    return Table(table_directory(config), policy.max_addresses, bounds, readonly, limits=limits)
+    return Table(table_directory(config), policy.max_addresses, bounds, readonly, limits=limits, metasync=metasync)
 
 
 def table_directory(config: Config) -> Path:

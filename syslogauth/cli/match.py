@@ -152,7 +152,7 @@ def _missed(config: Config, intake: Intake, arguments: argparse.Namespace) -> in
             with open_log(path) as log:
                 mtime = size_and_mtime(log)[1]
                 clock = LineClock(min(time.time(), mtime or time.time()))
-                for line, _ in lines_of(log):
+                for line in lines_of(log):
                     missed.add(intake.judge_line(line, clock.at, escaped=escaped), line)
         except (OSError, EOFError, zlib.error) as error:
             raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT) from None

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from syslogauth.assembly import file_escapes, intake_of
@@ -20,10 +20,11 @@ from syslogauth.cli import CommandError
 from syslogauth.cli.match import WHY
 from syslogauth.cli.missed import Missed
 from syslogauth.cli.site import audit, configuration, open_table
+from syslogauth.core.batch import Batch
 from syslogauth.core.intake import Intake
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import Grant, Refusal
-from syslogauth.listeners.tail import lines, open_log, size_and_mtime
+from syslogauth.listeners.tail import blocks, open_log, size_and_mtime
 from syslogauth.table import Table, TableError
 
 SLICE = 1000
@@ -84,23 +85,23 @@ def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally
     def time_of(timestamp: bytes) -> float:
         return min(clock.at(timestamp), now)
 
-    shown = 0
     with progress(path, size) as advance:
-        for line, position in lines(log):
-            tally.lines += 1
-            verdict = intake.judge_line(line, time_of, escaped=escaped)
-            tally.outcomes[verdict.outcome] += 1
-            if verdict.login:
-                tally.logins[f"{verdict.login.server} {verdict.login.service}"] += 1
-            if missed is not None:
-                missed.add(verdict, line)
-            if verdict.grant is not None:
-                waiting.append(replace(verdict.grant, peer="replay"))
-                if len(waiting) >= SLICE:
-                    _store(waiting, table, tally)
-            if position != shown:
-                shown = position
-                advance(position)
+        for block, position in blocks(log):
+            batch, read = Batch.of_lines(block), 0
+            for number, verdict in intake.judge_lines(batch, time_of, escaped=escaped):
+                read += 1
+                tally.outcomes[verdict.outcome] += 1
+                if verdict.login:
+                    tally.logins[f"{verdict.login.server} {verdict.login.service}"] += 1
+                if missed is not None:
+                    missed.add(verdict, batch.datagram(number))
+                if verdict.grant is not None:
+                    waiting.append(verdict.grant._replace(peer="replay"))
+                    if len(waiting) >= SLICE:
+                        _store(waiting, table, tally)
+            tally.lines += len(batch)
+            tally.outcomes[Refusal.NOT_LOGIN] += len(batch) - read
+            advance(position)
         _store(waiting, table, tally)
 
 

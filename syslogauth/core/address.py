@@ -6,8 +6,10 @@ IPv6 address (`::ffff:192.0.2.1`) is folded to IPv4, because that is the address
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
+REMEMBERED_ADDRESSES = 16384
 MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
@@ -30,7 +32,8 @@ def canonical(address: bytes) -> str:
 class Networks:
     """A set of networks, asked for packed addresses. Raises ValueError on a text that is no network.
 
-    Networks are kept by length of the address and host bits, narrowest first: a look-up costs one dict access for each prefix length.
+    Networks are kept by length of the address and host bits, narrowest first: a look-up costs one dict access for each prefix length. The
+    last answers are remembered, for the same clients come again and again.
     """
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
@@ -44,9 +47,13 @@ class Networks:
                 bits, length, first = 32, length - 96, first & 0xFFFFFFFF
             by_size[bits // 8].setdefault(bits - length, {})[first >> (bits - length)] = text
         self._by_size = {size: sorted(names.items()) for size, names in by_size.items()}
+        self._remembered = lru_cache(REMEMBERED_ADDRESSES)(self._find)
 
     def find(self, address: bytes) -> str | None:
         """The text of the narrowest network that holds the address, as it was configured."""
+        return self._remembered(address)
+
+    def _find(self, address: bytes) -> str | None:
         number = int.from_bytes(address)
         for shift, names in self._by_size[len(address)]:
             if (name := names.get(number >> shift)) is not None:
@@ -54,7 +61,7 @@ class Networks:
         return None
 
     def __contains__(self, address: bytes) -> bool:
-        return self.find(address) is not None
+        return self._remembered(address) is not None
 
 
 # No mail client connects from these, whatever a line says: RFC 1122 3.2.1.3, RFC 5771, RFC 1112 4, RFC 3927, RFC 4291 2.5.2, 2.5.6, 2.7.

@@ -1,21 +1,25 @@
 """From a batch of datagrams to grants: the gate, the formats, the policy. Every datagram gets exactly one outcome.
 
-    peer known? -> source port? -> GATE -> parse -> facility? -> repeated? -> formats -> joined? -> policy -> grant
+    peer known? -> source port? -> GATE (gate.py) -> parse -> facility? -> repeated? -> formats -> joined? -> policy -> grant
 
 When the repeated logins were of which a summary speaks is unknown: the renewed grant counts as granted when the line itself came, so that
 a revocation since then voids it.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import compress, repeat
+from operator import add
+from typing import NamedTuple
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, canonical, pack
+from syslogauth.core.batch import Batch
 from syslogauth.core.formats import Recogniser
-from syslogauth.core.gate import line_noise_pattern, noise_pattern
+from syslogauth.core.gate import gate_pattern, line_gate_pattern
 from syslogauth.core.login import GRANT, OUTCOMES, Authenticated, Closed, Connected, Cut, Failed, Grant, Login, Logout, Opened, Refusal
-from syslogauth.core.message import MAX_DATAGRAM_BYTES, OWN_APP_NAME, Message, parse
+from syslogauth.core.message import FACILITIES, MAX_DATAGRAM_BYTES, OWN_APP_NAME, Message, parse
 from syslogauth.core.policy import Policy
 from syslogauth.core.recent import Recent
 from syslogauth.core.sessions import Joins
@@ -25,8 +29,6 @@ SWEEP_SECONDS = 60.0
 SYSLOG_PORT = 514
 
 UNBELIEVED = frozenset((Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS, Refusal.UNESCAPED_SOURCE))
-
-Source = tuple[str, int]  # what recvfrom() gives: host and port; IPv6 adds flow and scope, which are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,17 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    name: str  # the network as configured: a metric's label
-    address: bytes
-    needs_priority: bool
-    escaped: bool  # see Sources.escape
+    """One sender: a host, and a port of it. `refusal` is why nothing of it is read, None where it may send."""
+
+    host: str
+    name: str = ""  # the network as configured: a metric's label
+    address: bytes = b""
+    needs_priority: bool = False
+    escaped: bool = False  # see Sources.escape
+    refusal: Refusal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What became of one datagram: `outcome` is `grant` or the refusal's reason."""
 
     outcome: str
@@ -91,99 +96,140 @@ class Intake:
         self.tally = Tally()
         self.sessions: list[Opened | Closed] = []
         self._joins = Joins()
-        self._peers: dict[str, Peer | None] = {}
-        self._own_addresses: set[bytes] = {
+        self._peers: dict[Hashable, Peer] = {}
+        self.own_addresses: set[bytes] = {
             packed for text in sources.peers.texts if (packed := pack(text.removesuffix("/32").removesuffix("/128"))) is not None
         }
-        self._noise = noise_pattern(recogniser, sources.facilities, logouts=policy.holds).match
-        self._line_noise = line_noise_pattern(recogniser).match
+        self._priorities = {None, *(8 * FACILITIES.index(name) + severity for name in sources.facilities for severity in range(8))}
+        self._gate = gate_pattern(recogniser, sources.facilities, logouts=policy.holds).match
+        self._line_gate = line_gate_pattern(recogniser, logouts=policy.holds).match
         self._recent = Recent()
         self._next_sweep = 0.0
 
-    def feed(self, batch: Iterable[tuple[bytes, Source]], now: float) -> list[Grant]:
-        """The grants that a batch gives, in the order of arrival. Counts one outcome for each datagram. `now`: Unix seconds."""
-        grants = []
-        tally, peers, noise, attentive = self.tally, self._peers, self._noise, self._recent.hosts
-        outcomes, any_port = tally.outcomes, not self.sources.require_source_port_514
-        received = received_bytes = noises = 0  # locals: at a million datagrams a second each attribute shows
-        last_peer = None
-        for datagram, source in batch:
-            received += 1
-            received_bytes += len(datagram)
-            host = source[0]
-            peer = peers[host] if host in peers else self._admit(host)
-            if peer is None:
-                outcomes[Refusal.UNLISTED_PEER] += 1
-                tally.last_unlisted = host
-                continue
-            if peer is not last_peer:
-                last_peer = peer
-                tally.last_message[peer.name] = now
-            if noise(datagram) and len(datagram) <= MAX_DATAGRAM_BYTES and (any_port or source[1] == SYSLOG_PORT):
-                noises += 1
-                if host in attentive:
-                    self._recent.came(host, parse(datagram), now)
-            elif not any_port and source[1] != SYSLOG_PORT:
-                outcomes[Refusal.SOURCE_PORT] += 1
-            else:
-                verdict = self._judge(parse(datagram, peer.needs_priority), peer, host, now)
-                outcomes[verdict.outcome] += 1
-                if verdict.login:
-                    self._count(verdict.login, peer, now)
-                elif verdict.outcome in UNBELIEVED:
-                    self._look_again(verdict, peer)
-                if verdict.session:
-                    self.sessions.append(verdict.session)
-                if verdict.grant:
-                    grants.append(verdict.grant)
+    def feed(self, batch: Batch, now: float) -> list[Grant]:
+        """The grants that a batch gives, in the order of arrival. Counts one outcome for each datagram. `now`: Unix seconds.
+
+        What is done for every datagram is done by C functions over the whole batch: a turn of a loop in Python costs as much as the gate.
+        """
+        self.tally.received += len(batch)
+        self.tally.received_bytes += sum(batch.lengths)
         if not 0 < self._next_sweep - now <= SWEEP_SECONDS:  # or the clock was set back
             self._sweep(now)
-        tally.received += received
-        tally.received_bytes += received_bytes
-        outcomes[Refusal.NOT_LOGIN] += noises
+        batch = self._listed(batch, now)
+        grants: list[Grant] = []
+        if not batch:
+            return grants
+        count, attentive = len(batch), self._recent.hosts
+        suspects = _suspects(self._gate, batch)
+        self.tally.outcomes[Refusal.NOT_LOGIN] += count - len(suspects)
+        seen = 0
+        for number in suspects:
+            if attentive:
+                self._read_noise(batch, seen, number, now)
+            self._take(batch.datagram(number), self._peers[batch.senders[number]], now, grants)
+            seen = number + 1
+        if attentive:
+            self._read_noise(batch, seen, count, now)
         return grants
+
+    def _listed(self, batch: Batch, now: float) -> Batch:
+        """The datagrams of those who may send; the others are counted as refused."""
+        peers, refused = self._peers, False
+        senders = set(batch.senders)
+        if unknown := senders.difference(peers):
+            if len(peers) + len(unknown) > REMEMBERED_PEERS:
+                peers.clear()
+                unknown = senders
+            for sender in unknown:
+                peers[sender] = self._admit(*batch.source(batch.senders.index(sender)))
+        for sender in senders:
+            peer = peers[sender]
+            if peer.refusal is None:
+                self.tally.last_message[peer.name] = now
+            else:
+                refused = True
+        if not refused:
+            return batch
+        taken = []
+        for number, sender in enumerate(batch.senders):
+            peer = peers[sender]
+            if peer.refusal is None:
+                taken.append(number)
+                continue
+            self.tally.outcomes[peer.refusal] += 1
+            if peer.refusal is Refusal.UNLISTED_PEER:
+                self.tally.last_unlisted = peer.host
+        return batch.of_these(taken)
+
+    def _read_noise(self, batch: Batch, first: int, last: int, now: float) -> None:
+        """Tell of the noise from `first` to before `last` that came from hosts whose every message must be read."""
+        for number in range(first, last):
+            host = self._peers[batch.senders[number]].host
+            if host in self._recent.hosts:
+                self._recent.came(host, parse(batch.datagram(number)), now)
+
+    def _take(self, datagram: bytes, peer: Peer, now: float, grants: list[Grant]) -> None:
+        verdict = self._judge(parse(datagram, peer.needs_priority), peer, now)
+        outcome, login, grant, _, session = verdict
+        self.tally.outcomes[outcome] += 1
+        if login is not None:
+            self._count(login, peer, now)
+        elif outcome in UNBELIEVED:
+            self._look_again(verdict, peer)
+        if session is not None:
+            self.sessions.append(session)
+        if grant is not None:
+            grants.append(grant)
 
     def judge(self, datagram: bytes, host: str, now: float) -> Verdict:
         """What one datagram from `host` becomes, without the gate and without counting."""
-        peer = self._peers[host] if host in self._peers else self._admit(host)
-        return self._judge(parse(datagram, peer.needs_priority), peer, host, now) if peer else Verdict(Refusal.UNLISTED_PEER)
+        peer = self._admit(host, SYSLOG_PORT)
+        return Verdict(peer.refusal) if peer.refusal else self._judge(parse(datagram, peer.needs_priority), peer, now)
 
     def judge_line(self, line: bytes, time_of: Callable[[bytes], float], *, escaped: bool) -> Verdict:
         """What one line of a log file becomes: no peer, and no <PRI> asked for. `time_of` gives the line's time for its stamp.
 
         `escaped`: the syslogd that wrote the file escapes line feeds; otherwise formats of servers that do not are off.
         """
-        if len(line) <= MAX_DATAGRAM_BYTES and "" not in self._recent.hosts and self._line_noise(line):
-            return Verdict(Refusal.NOT_LOGIN)
         message = parse(line, needs_priority=False)
-        now = time_of(message.timestamp if isinstance(message, Message) else b"")
-        return self._judge(message, Peer("", b"", needs_priority=False, escaped=escaped), "", now)
+        return self._judge(message, Peer("", escaped=escaped), time_of(_stamp(message)))
 
-    def _admit(self, host: str) -> Peer | None:
-        """The peer behind a sender's address, remembered; None where it is not listed."""
-        if len(self._peers) >= REMEMBERED_PEERS:
-            self._peers.clear()
+    def judge_lines(self, batch: Batch, time_of: Callable[[bytes], float], *, escaped: bool) -> Iterator[tuple[int, Verdict]]:
+        """The same for many lines, by their number in the batch. Those that are not given are noise: NOT_LOGIN."""
+        seen, attentive = 0, self._recent.hosts
+        for number in (*_suspects(self._line_gate, batch), len(batch)):
+            for noise in range(seen, number) if attentive else ():
+                message = parse(batch.datagram(noise), needs_priority=False)
+                self._recent.came("", message, time_of(_stamp(message)))
+            if number < len(batch):
+                yield number, self.judge_line(batch.datagram(number), time_of, escaped=escaped)
+            seen = number + 1
+
+    def _admit(self, host: str, port: int) -> Peer:
+        """Who sends from there: whether anything of it is read, and how."""
         address = pack(host.partition("%")[0])
         name = self.sources.peers.find(address) if address else None
-        with_priority = address not in self.sources.without_priority if address else True
-        peer = Peer(name, address, with_priority, self.sources.escape(address, with_priority)) if name and address else None
-        self._peers[host] = peer
-        if peer and len(self._own_addresses) < REMEMBERED_PEERS:
-            self._own_addresses.add(peer.address)
-        return peer
+        if not name or not address:
+            return Peer(host, refusal=Refusal.UNLISTED_PEER)
+        if len(self.own_addresses) < REMEMBERED_PEERS:
+            self.own_addresses.add(address)
+        if self.sources.require_source_port_514 and port != SYSLOG_PORT:
+            return Peer(host, refusal=Refusal.SOURCE_PORT)
+        with_priority = address not in self.sources.without_priority
+        return Peer(host, name, address, with_priority, self.sources.escape(address, with_priority))
 
-    def _judge(self, message: Message | Refusal, peer: Peer, host: str, now: float) -> Verdict:
+    def _judge(self, message: Message | Refusal, peer: Peer, now: float) -> Verdict:
         if isinstance(message, Refusal):
-            self._recent.came(host, message, now)
+            self._recent.came(peer.host, message, now)
             return Verdict(message)
-        if message.facility is not None and message.facility not in self.sources.facilities:
-            self._recent.came(host, message, now)
+        if message.priority not in self._priorities:
+            self._recent.came(peer.host, message, now)
             return Verdict(Refusal.UNLISTED_FACILITY, message=message)
         if message.repeats:
-            return self._repeat(message, peer, host, now)
-        if self._recent.came(host, message, now):
+            return self._repeat(message, peer, now)
+        if self._recent.came(peer.host, message, now):
             if isinstance(self.recogniser.recognise(message), Cut):  # it is a first half itself, or the same one twice
-                self._recent.cut(host, message, now)
+                self._recent.cut(peer.host, message, now)
             return Verdict(Refusal.CUT, message=message)
         if message.app_name == OWN_APP_NAME:
             return Verdict(Refusal.OWN_MESSAGE, message=message)
@@ -191,36 +237,36 @@ class Intake:
             return Verdict(Refusal.NOT_LOGIN, message=message)
         found = self.recogniser.recognise(message, escaped=peer.escaped)
         if isinstance(found, Authenticated):
-            found = self._joins.authenticated(host, message, found, now)
+            found = self._joins.authenticated(peer.host, message, found, now)
         if isinstance(found, Login):
-            return self._login(found, message, peer, host, now)
+            return self._login(found, message, peer, now)
         if isinstance(found, Refusal):
             if found is Refusal.BAD_ADDRESS:  # perhaps a first line: what another process of that pid said before is void
-                self._joins.failed(host, message)
+                self._joins.failed(peer.host, message)
             return Verdict(found, message=message)
         if isinstance(found, Logout) and self.policy.holds:
             return Verdict(Refusal.LOGOUT, message=message, session=self._closed(found.server, found.end_key, message, peer, now))
         if isinstance(found, Connected):
-            self._joins.connected(host, message, found, now)
+            self._joins.connected(peer.host, message, found, now)
             return Verdict(Refusal.CONNECTED, message=message)
         if isinstance(found, Cut):
-            self._recent.cut(host, message, now)
+            self._recent.cut(peer.host, message, now)
             return Verdict(Refusal.CUT, message=message)
         if isinstance(found, Failed):
-            self._joins.failed(host, message)
+            self._joins.failed(peer.host, message)
         return Verdict(Refusal.NOT_LOGIN, message=message)
 
-    def _login(self, login: Login, message: Message, peer: Peer, host: str, now: float) -> Verdict:
+    def _login(self, login: Login, message: Message, peer: Peer, now: float) -> Verdict:
         verdict = self._decide(login, message, peer, now)
         if verdict.grant and not login.session:
-            self._recent.remember(host, message.hostname, login, now)
+            self._recent.remember(peer.host, message.hostname, login, now)
         if login.session_end:
-            return replace(verdict, session=self._closed(login.server, login.end_key, message, peer, now))
+            return verdict._replace(session=self._closed(login.server, login.end_key, message, peer, now))
         if verdict.grant and login.end_key and self.policy.holds:
             grace_seconds = verdict.grant.expires_at - now
             until = now + self.policy.hold_max_seconds + grace_seconds
             key = _key(peer, message, login.server, login.end_key)
-            return replace(verdict, session=Opened(key, login.address, now, until, grace_seconds, login.counted))
+            return verdict._replace(session=Opened(key, login.address, now, until, grace_seconds, login.counted))
         return verdict
 
     def _closed(self, server: str, end_key: str, message: Message, peer: Peer, now: float) -> Closed | None:
@@ -239,19 +285,19 @@ class Intake:
 
     def _decide(self, login: Login, message: Message, peer: Peer, now: float) -> Verdict:
         hostname = message.hostname.decode("ascii", "backslashreplace")
-        decision = self.policy.decide(login, self._own_addresses, hostname, peer.name, now)
+        decision = self.policy.decide(login, self.own_addresses, hostname, peer.name, now)
         if isinstance(decision, Refusal):
             return Verdict(decision, login, None, message)
         return Verdict(GRANT, login, decision, message)
 
-    def _repeat(self, message: Message, peer: Peer, host: str, now: float) -> Verdict:
-        known = self._recent.repeatable(host, message.hostname, now)
+    def _repeat(self, message: Message, peer: Peer, now: float) -> Verdict:
+        known = self._recent.repeatable(peer.host, message.hostname, now)
         if known is None:
-            self._recent.came(host, message, now)
-            self._recent.summed_up(host, message, now)
+            self._recent.came(peer.host, message, now)
+            self._recent.summed_up(peer.host, message, now)
             return Verdict(Refusal.REPEATED, message=message)
         verdict = self._decide(known.login, message, peer, now)
-        return replace(verdict, grant=replace(verdict.grant, granted_at=known.login_at)) if verdict.grant else verdict
+        return verdict._replace(grant=verdict.grant._replace(granted_at=known.login_at)) if verdict.grant else verdict
 
     def _sweep(self, now: float) -> None:
         """Forget, once in a while, what nothing can refer to any more."""
@@ -263,6 +309,19 @@ class Intake:
         key = (login.server, login.service)
         self.tally.logins[key] = self.tally.logins.get(key, 0) + 1
         self.tally.last_login[peer.name] = now
+
+
+def _suspects(gate: Callable[..., object], batch: Batch) -> list[int]:
+    """The numbers of the datagrams that must be read. What is too long is no noise either, whatever it is."""
+    ends = map(add, batch.starts, batch.lengths)
+    suspects = list(compress(range(len(batch)), map(gate, repeat(batch.buffer), batch.starts, ends)))
+    if max(batch.lengths, default=0) > MAX_DATAGRAM_BYTES:
+        suspects = sorted({*suspects, *(number for number, length in enumerate(batch.lengths) if length > MAX_DATAGRAM_BYTES)})
+    return suspects
+
+
+def _stamp(message: Message | Refusal) -> bytes:
+    return message.timestamp if isinstance(message, Message) else b""
 
 
 def _key(peer: Peer, message: Message, server: str, end_key: str) -> bytes:

@@ -22,12 +22,16 @@ class LineClock:
 
     reference: float
     last: float = field(init=False)
+    _stamp: bytes | None = field(default=None, init=False)  # the last one: many lines have the same
 
     def __post_init__(self) -> None:
         self.last = self.reference
 
     def at(self, timestamp: bytes) -> float:
         """The time of a stamp as message.py found it (RFC 3164, or ISO 8601 with or without a zone)."""
+        if timestamp == self._stamp:
+            return self.last
+        self._stamp = timestamp
         found = self._iso(timestamp) if timestamp[:1].isdigit() else self._bsd(timestamp)
         if found is not None:
             self.last = found

@@ -18,7 +18,7 @@ What is none of these is MALFORMED: a refusal, never an exception. The host is t
 """
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from syslogauth.core.login import Refusal
 
@@ -30,12 +30,13 @@ FACILITIES = (
     *(f"local{n}" for n in range(8)),
 )  # RFC 5424 6.2.1, by the BSD names
 SEVERITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+PRIORITIES = len(FACILITIES) * len(SEVERITIES)
+PRIORITIES_IN_DIGITS = {b"%d" % priority: priority for priority in range(PRIORITIES)}
 PRIORITIES_IN_WORDS = {f"{f}.{s}".encode(): 8 * n + m for n, f in enumerate(FACILITIES) for m, s in enumerate(SEVERITIES)}  # socklog's
 OWN_APP_NAME = b"syslogauth"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One syslog message. `priority` is None where the line had none (a log file); the texts are bytes as sent."""
 
     priority: int | None
@@ -45,7 +46,7 @@ class Message:
     procid: bytes
     text: bytes
     repeats: int = 0  # > 0: "last message repeated N times", which names no message
-    stripped_bytes: int = field(default=0, compare=False)  # blanks and the like at the end, which are not in the text
+    stripped_bytes: int = 0  # blanks and the like at the end, which are not in the text
 
     @property
     def facility(self) -> str | None:
@@ -77,6 +78,12 @@ RFC3164 = (
 # An atomic group, for a possessive one matches wrongly in Python before 3.11.5 (CPython gh-106052)
 STAMPS = rb"(?>(?:(?P<stamp>" + BSD_STAMP + rb"|" + ISO_STAMP + rb"),? )?)"
 HEADER = re.compile(STAMPS + rb"(?:(?:" + HOST + rb" )?" + RFC5424 + rb"|" + RFC3164 + rb")", re.DOTALL)
+# What nearly every message is, read in a quarter of the time; the same classes, so the same answer
+USUAL = re.compile(
+    rb"<(\d{1,3})>([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?:([\w.-]{1,255}) |Forwarded from ([\w.:%-]{1,255}): )?"
+    rb"([\w./+-]{1,64})(?:\[(\d{1,10})\])?: (?!\[ID |[Ll]ast message |message repeated )(.*)",
+    re.DOTALL,
+)
 PRIORITY = re.compile(rb"<(0|[1-9]\d{0,2})>")
 WITHOUT_PRIORITY = re.compile(SVLOGD)
 TAG_IN_TEXT = re.compile(rb"(?P<app>[\w./+-]{1,64})\[(?P<pid>\d{1,10})\]: (?P<text>.*)", re.DOTALL)
@@ -104,10 +111,18 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
     datagram = stripped if sent_bytes - len(stripped) <= LONGEST_TRAILER else datagram.rstrip(TRAILER.replace(b" ", b""))
     if len(datagram.translate(None, CONTROL)) != len(datagram):
         return Refusal.CONTROL_BYTES
+    if (usual := USUAL.fullmatch(datagram)) and (priority := PRIORITIES_IN_DIGITS.get(usual[1])) is not None:
+        _, stamp, hostname, origin, app_name, procid, text = usual.groups(b"")
+        return Message(priority, stamp, hostname or origin, app_name, procid, text, 0, sent_bytes - len(datagram))
+    return read_any(datagram, sent_bytes - len(datagram), needs_priority)
+
+
+def read_any(datagram: bytes, stripped_bytes: int, needs_priority: bool) -> Message | Refusal:
+    """Any message that holds no control bytes; `stripped_bytes` have been taken from its end."""
     priority = None
     if found := PRIORITY.match(datagram):
         priority = int(found[1])
-        if priority >= 8 * len(FACILITIES):
+        if priority >= PRIORITIES:
             return Refusal.MALFORMED
     elif needs_priority:
         return Refusal.MALFORMED if datagram.startswith(b"<") else Refusal.NO_PRIORITY
@@ -116,7 +131,7 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
     header = HEADER.fullmatch(datagram, found.end() if found else 0)
     if header is None:
         return Refusal.MALFORMED
-    return _message(priority, header, sent_bytes - len(datagram))
+    return _message(priority, header, stripped_bytes)
 
 
 def _message(priority: int | None, header: re.Match[bytes], stripped_bytes: int) -> Message | Refusal:

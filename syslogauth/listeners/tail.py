@@ -6,8 +6,9 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+BLOCK_BYTES = 1 << 18
 MAX_LINE_BYTES = 65536  # a longer line is handed over in pieces, which no format takes
 
 
@@ -16,8 +17,14 @@ def open_log(path: str) -> BinaryIO:
     return sys.stdin.buffer if path == "-" else Path(path).open("rb")
 
 
-def lines(log: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Each line without its line feed, and the bytes of the file read so far.
+def lines(log: BinaryIO) -> Iterator[bytes]:
+    """Each line without its line feed. Raises as blocks()."""
+    for block, _ in blocks(log):
+        yield from block.removesuffix(b"\n").split(b"\n")
+
+
+def blocks(log: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Whole lines, as many as come at once, and the bytes of the file read so far.
 
     Raises OSError, and on a damaged gzip file EOFError or zlib.error.
     """
@@ -29,17 +36,22 @@ def lines(log: BinaryIO) -> Iterator[tuple[bytes, int]]:
     log.seek(start)
     if packed:
         with gzip.open(log) as unpacked:
-            yield from _from(unpacked, log)  # type: ignore[arg-type] # GzipFile reads like a BinaryIO, but is not typed as one
+            yield from _from(unpacked, log)
     else:
         yield from _from(log, log)
 
 
-def _from(source: BinaryIO, measured: BinaryIO | None) -> Iterator[tuple[bytes, int]]:
-    position = 0
-    for count, line in enumerate(iter(lambda: source.readline(MAX_LINE_BYTES), b"")):
-        if measured and count % 4096 == 0:
-            position = measured.tell()
-        yield line.removesuffix(b"\n"), position
+def _from(source: Any, measured: BinaryIO | None) -> Iterator[tuple[bytes, int]]:
+    begun = b""  # a line whose end has not come yet
+    while read := source.read1(BLOCK_BYTES):
+        whole, end, rest = (begun + read).rpartition(b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            whole, end, rest = whole + end + rest, b"", b""
+        if whole or end:
+            yield whole + end, measured.tell() if measured else 0
+        begun = rest
+    if begun:
+        yield begun, measured.tell() if measured else 0
 
 
 def size_and_mtime(log: BinaryIO) -> tuple[int, float | None]:

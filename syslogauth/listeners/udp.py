@@ -1,90 +1,68 @@
-"""UDP: sockets as the kernel gives them, and asyncio-dgram streams that hand over a batch a wake-up.
+"""UDP: sockets as the kernel gives them, and a listener that wakes up through asyncio-dgram and then reads many datagrams at a time.
 
-Plain asyncio-dgram reads one datagram a turn of the event loop, into a fresh 256 KiB buffer, and queues without bound: 20 times the cost
-of a batch. Here the socket is a subclass whose recvfrom(), which asyncio calls once a turn, drains the kernel's queue up to BATCH
-datagrams and answers the list of them. That leans on how asyncio calls recvfrom() and passes on what it answers (Python 3.11 to 3.14):
-self_test() tries it at start on a real socket, and where it fails the plain way is taken. No datagram waits in Python: what is not
-read stays in the kernel's buffer, which is bounded and whose losses are counted.
+Plain asyncio-dgram reads one datagram a turn of the event loop, into a fresh 256 KiB buffer, and queues without bound: 20 times the cost of
+a batch. Here its stream only tells that something waits: the socket is a subclass whose recvfrom(), which asyncio calls when the socket is
+readable, reads nothing and answers an empty datagram, once until somebody has heard it. The datagrams themselves are read by recvmmsg.py.
+That leans on how asyncio calls recvfrom() and passes on what it answers (Python 3.11 to 3.14): self_test() tries it at start on a real
+socket, and where it fails the plain way is taken. No datagram waits in Python: what is not read stays in the kernel's buffer, which is
+bounded and whose losses are counted.
 """
 
 import asyncio
 import ctypes
-import selectors
 import socket
 import struct
 import sys
-import time
-from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import asyncio_dgram
 
-from syslogauth.core.message import MAX_DATAGRAM_BYTES
+from syslogauth.core.batch import Batch
+from syslogauth.listeners.recvmmsg import reader_of
 
-BATCH = 2048
-PACE_SECONDS = 0.005  # under load the sockets are looked at this often at most: a wake-up costs more than a hundred datagrams
-HOLD_SECONDS = 0.005
 SO_RCVBUFFORCE, SO_MEMINFO = 33, 55  # Linux asm-generic/socket.h; not in the socket module
+# spreads datagrams over the sockets of a port by the sender's address and port: FreeBSD's SO_REUSEPORT_LB (sys/socket.h, 12.0), for there
+# SO_REUSEPORT gives all to one socket; Linux's SO_REUSEPORT
+SO_SHARED_PORT = 0x00010000 if sys.platform.startswith("freebsd") else socket.SO_REUSEPORT
 SK_MEMINFO_DROPS = 8  # word of SO_MEMINFO, linux/sock_diag.h
 UDPS_FULLSOCK = 7  # word of net.inet.udp.stats, FreeBSD netinet/udp_var.h
 
-Source = tuple[Any, ...]
-Batch = list[tuple[bytes, Source]]
+
+class Way(Enum):
+    """How datagrams are read: many in a system call, or each by itself after one wake-up for all, or with a wake-up for each."""
+
+    MANY = "recvmmsg"
+    EACH = "recvfrom"
+    PLAIN = "plain"
 
 
-class BatchSocket(socket.socket):
-    """A bound UDP socket whose recvfrom() answers (batch, None). `held()` says that nothing may be read just now."""
+class WakingSocket(socket.socket):
+    """A bound UDP socket for asyncio: recvfrom() says, once until `told` is set back, that something waits."""
 
-    __slots__ = ("held",)
-    held: Callable[[], bool]
+    __slots__ = ("told",)
+    told: bool
 
     def recvfrom(self, _bufsize: int, _flags: int = 0) -> Any:
-        if self.held():
-            time.sleep(HOLD_SECONDS)  # asyncio would ask again at once; the backlog belongs into the kernel's buffer
+        if self.told:
             raise BlockingIOError
-        batch: Batch = []
-        receive = super().recvfrom
-        try:
-            for _ in range(BATCH):
-                batch.append(receive(MAX_DATAGRAM_BYTES + 1))
-        except OSError:  # EAGAIN, or an error of the socket's: what was read before it must not be lost
-            if not batch:
-                raise
-        return batch, None
+        self.told = True
+        return b"", None
 
 
-class PacedSelector(selectors.DefaultSelector):
-    """Looks at the sockets at most every `pace_seconds` under load, and at once after an idle time.
+def bind(host: str, port: int, buffer_bytes: int, *, shared: bool = False) -> socket.socket:
+    """A non-blocking UDP socket; IPv6 is V6ONLY, so that peers are compared unmapped. Raises OSError.
 
-    Where callbacks are ready (timeout 0) they run without a look in between. DefaultSelector is the platform's: epoll, kqueue.
+    `shared`: beside others of this user that were bound so (SO_SHARED_PORT), each of which gets its part of the senders.
     """
-
-    def __init__(self, pace_seconds: float = PACE_SECONDS) -> None:
-        super().__init__()
-        self.pace_seconds = pace_seconds
-        self._next = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        now = time.monotonic()
-        if (early := self._next - now) > 0:
-            if timeout is not None and timeout <= 0:
-                return []
-            pause = early if timeout is None else min(early, timeout)
-            time.sleep(pause)
-            timeout = None if timeout is None else timeout - pause
-        events = super().select(timeout)
-        self._next = time.monotonic() + self.pace_seconds
-        return events
-
-
-def bind(host: str, port: int, buffer_bytes: int) -> socket.socket:
-    """A non-blocking UDP socket; IPv6 is V6ONLY, so that peers are compared unmapped. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         set_buffer(sock, buffer_bytes)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, SO_SHARED_PORT, 1)
         sock.bind((host, port))
         sock.setblocking(False)
     except OSError:
@@ -141,52 +119,67 @@ def _sysctl(name: bytes) -> bytes:
 
 
 class Listener:
-    """One stream of batches from a bound socket, which is taken over."""
+    """The datagrams of a bound socket, which is taken over."""
 
-    def __init__(self, sock: socket.socket, held: Callable[[], bool], batching: bool) -> None:
+    def __init__(self, sock: socket.socket, way: Way) -> None:
+        self.way = way
         self.sock = sock
-        if batching:
-            self.sock = batch = BatchSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-            batch.held = held
-        self.batching = batching
+        if way is not Way.PLAIN:
+            self.sock = waking = WakingSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+            waking.told = False
+        self._reader = reader_of(self.sock, many=way is Way.MANY)
+        self._came: Batch | None = None
         self._stream: Any = None
 
     async def open(self) -> None:
         self.sock.setblocking(False)
         self._stream = await asyncio_dgram.from_socket(self.sock)
 
-    async def receive(self) -> Batch:
-        """What came since the last call, in the order of arrival. Raises asyncio_dgram.TransportClosed after close()."""
-        datagram, source = await self._stream.recv()
-        return datagram if self.batching else [(datagram, source)]
+    async def readable(self) -> None:
+        """Until something may be read. Raises asyncio_dgram.TransportClosed after close()."""
+        datagram = await self._stream.recv()
+        if isinstance(self.sock, WakingSocket):
+            self.sock.told = False
+        else:
+            self._came = Batch.of([datagram])
 
-    def drain(self) -> Batch:
+    def read(self) -> Batch | None:
+        """What has come, up to SLOTS datagrams, in the order of arrival; None where nothing has. Valid until the next call."""
+        if self._came is not None:
+            came, self._came = self._came, None
+            return came
+        return None if self.way is Way.PLAIN else self._reader.read()
+
+    def drain(self) -> Batch | None:
         """What the kernel holds now, read without the stream: for the last reading before a stop."""
-        try:
-            if isinstance(self.sock, BatchSocket):
-                batch: Batch = self.sock.recvfrom(0)[0]
-                return batch
-            return [self.sock.recvfrom(MAX_DATAGRAM_BYTES + 1)]
-        except BlockingIOError:
-            return []
+        return self._reader.read()
 
     def close(self) -> None:
         self._stream.close()
 
 
-async def self_test() -> bool:
-    """Whether a batch comes through asyncio and asyncio-dgram as it should, tried on a loopback socket."""
-    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    listener = Listener(bind("127.0.0.1", 0, 65536), lambda: False, batching=True)
-    target = listener.sock.getsockname()
+async def self_test() -> Way:
+    """The best way to read that works here, tried on a loopback socket."""
+    for way in (Way.MANY, Way.EACH):
+        if await _works(way):
+            return way
+    return Way.PLAIN
+
+
+async def _works(way: Way) -> bool:
+    listener = Listener(bind("127.0.0.1", 0, 65536), way)
     await listener.open()
     try:
-        for datagram in (b"1", b"2"):
-            sender.sendto(datagram, target)
-        batch = await asyncio.wait_for(listener.receive(), 2.0)
-        return [datagram for datagram, _ in batch] == [b"1", b"2"]
-    except (TypeError, ValueError, TimeoutError):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind(("127.0.0.1", 0))
+            for datagram in (b"1", b"22"):
+                sender.sendto(datagram, listener.sock.getsockname())
+            await asyncio.wait_for(listener.readable(), 2.0)
+            batch = listener.read()
+            source = sender.getsockname()
+        found = [(batch.datagram(number), batch.source(number)) for number in range(len(batch))] if batch else []
+        return found == [(b"1", source), (b"22", source)]
+    except (TypeError, ValueError, AttributeError, OSError):  # TimeoutError is one of the last
         return False
     finally:
         listener.close()
-        sender.close()

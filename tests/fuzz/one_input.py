@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, canonical, pack
+from syslogauth.core.batch import Batch, Source
 from syslogauth.core.formats import Recogniser
-from syslogauth.core.intake import Intake, Source, Sources, Tally, Verdict
+from syslogauth.core.intake import Intake, Sources, Tally, Verdict
 from syslogauth.core.login import GRANT, OUTCOMES, Login, Refusal
 from syslogauth.core.policy import Policy
 from tests.headers import HEADERS
@@ -112,7 +113,7 @@ class Receivers:
     def _feed_one(self, event: Event, verdict: Verdict) -> list[object]:
         tally = self.single.tally
         before = dict(tally.outcomes)
-        grants = self.single.feed([(event.datagram, (event.host, 514))], self.now)
+        grants = self.single.feed(Batch.of([(event.datagram, (event.host, 514))]), self.now)
         changed = {name: count - before[name] for name, count in tally.outcomes.items() if count != before[name]}
         assert [*changed.values()] == [1], f"not one outcome: {changed}"
         (outcome,) = changed
@@ -130,7 +131,7 @@ class Receivers:
         return verdict.outcome in NOISE
 
     def _feed_batch(self, batch: list[tuple[bytes, Source]]) -> list[object]:
-        grants = self.batched.feed(batch, self.now)
+        grants = self.batched.feed(Batch.of(batch), self.now)
         tally: Tally = self.batched.tally
         assert tally.received == sum(tally.outcomes.values()), "a datagram has no outcome, or two"
         return list(grants)

@@ -79,7 +79,7 @@ def receivers_of(read: Read) -> Receivers:
 def test_a_login_from_an_address_that_did_not_come_is_found() -> None:
     receivers_of(uw.read).check(LOGIN)
     with pytest.raises(AssertionError, match="stands nowhere"):
-        receivers_of(lambda message, found: replace(uw.read(message, found), address=bytes(4))).check(LOGIN)
+        receivers_of(lambda message, found: uw.read(message, found)._replace(address=bytes(4))).check(LOGIN)
 
 
 def test_a_reading_that_is_not_always_the_same_is_found() -> None:

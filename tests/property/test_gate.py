@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks
-from syslogauth.core.gate import noise_pattern
+from syslogauth.core.batch import Batch
+from syslogauth.core.gate import gate_pattern, line_gate_pattern
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.login import Refusal
 from syslogauth.core.message import MAX_DATAGRAM_BYTES
@@ -19,7 +20,7 @@ from tests.headers import HEADERS
 FACILITIES = frozenset({"mail", "local0"})
 POLICY = Policy(1800.0, frozenset({"imap", "pop3", "submission", "managesieve"}), qpopper_stats=True, hold_max_seconds=3600.0)
 SOURCES = Sources(Networks(("10.0.0.0/8",)), FACILITIES)
-GATE = noise_pattern(formats.ALL, FACILITIES, logouts=True)
+GATE = gate_pattern(formats.ALL, FACILITIES, logouts=True)
 NOISE = {Refusal.NOT_LOGIN, Refusal.MALFORMED, Refusal.CONTROL_BYTES, Refusal.OWN_MESSAGE}
 SAMPLES = [(sample.app_name.encode(), sample.text.encode()) for form in formats.FORMATS for sample in form.samples if not sample.own_log]
 SAMPLES += [
@@ -89,18 +90,18 @@ def altered(draw: st.DrawFn) -> bytes:
 @given(datagram=st.one_of(composed(), strewn(), altered()))
 def test_what_the_gate_takes_for_noise_is_noise(datagram: bytes) -> None:
     verdict = Intake(SOURCES, POLICY).judge(datagram, "10.0.0.1", 0.0)
-    if GATE.match(datagram):
+    if not GATE.match(datagram):
         assert verdict.outcome in NOISE
         assert verdict.login is None
-    fed = Intake(SOURCES, POLICY).feed([(datagram, ("10.0.0.1", 514))], 0.0)
+    fed = Intake(SOURCES, POLICY).feed(Batch.of([(datagram, ("10.0.0.1", 514))]), 0.0)
     assert ([verdict.grant] if verdict.grant else []) == fed
 
 
 @pytest.mark.parametrize("header", HEADERS, ids=repr)
 def test_a_login_and_a_summary_pass_under_every_header(header: bytes) -> None:
     for app_name, body in SAMPLES:
-        assert not GATE.match(header % app_name + body)
-    assert not GATE.match(header % b"syslogd" + SUMMARY)
+        assert GATE.match(header % app_name + body)
+    assert GATE.match(header % b"syslogd" + SUMMARY)
 
 
 @pytest.mark.parametrize("header", [header for header in HEADERS if b" - - - %s" not in header], ids=repr)
@@ -108,18 +109,51 @@ def test_a_login_and_a_summary_pass_under_every_header(header: bytes) -> None:
 def test_an_ordinary_line_is_stopped_by_the_gate(header: bytes, app_name: bytes) -> None:
     expected = Refusal.NOT_LOGIN
     datagram = header % app_name + b"connect from imapd: Login user=bob host=[192.0.2.25]"
-    assert GATE.match(datagram)
+    assert not GATE.match(datagram)
     assert expected == Intake(SOURCES, POLICY).judge(datagram, "10.0.0.1", 0.0).outcome
 
 
 @pytest.mark.parametrize("priority", [b"", b"<38>", b"<022>", b"<192>", b"<>"])
 def test_what_has_no_listed_priority_is_left_to_the_reader(priority: bytes) -> None:
     """So that its outcome is the reader's: no_priority, unlisted_facility, malformed."""
-    assert not GATE.match(priority + b"Nov 22 10:28:45 sendmail: x")
+    assert GATE.match(priority + b"Nov 22 10:28:45 sendmail: x")
 
 
 def test_an_oversize_line_of_noise_is_oversize() -> None:
     one = Intake(SOURCES, POLICY)
     start = b"<22>Nov 22 10:28:45 sendmail: "
-    one.feed([(start + b"x" * (MAX_DATAGRAM_BYTES - len(start) + more), ("10.0.0.1", 514)) for more in (0, 1)], 0.0)
+    one.feed(Batch.of([(start + b"x" * (MAX_DATAGRAM_BYTES - len(start) + more), ("10.0.0.1", 514)) for more in (0, 1)]), 0.0)
     assert (one.tally.outcomes[Refusal.NOT_LOGIN], one.tally.outcomes[Refusal.OVERSIZE]) == (1, 1)
+
+
+@settings(deadline=None, max_examples=500)
+@given(datagram=st.one_of(composed(), altered()), before=st.binary(max_size=30), after=st.binary(max_size=30))
+def test_what_lies_beside_a_datagram_in_the_buffer_changes_nothing(datagram: bytes, before: bytes, after: bytes) -> None:
+    alone = bool(GATE.match(datagram))
+    assert alone == bool(GATE.match(bytearray(before + datagram + after), len(before), len(before) + len(datagram)))
+
+
+LINE_GATE = line_gate_pattern(formats.ALL, logouts=True)
+FILE_HEADERS = (
+    b"Nov 22 10:28:45 mail1 %s: ",
+    b"Nov  2 10:28:45 mail1 %s[7]: ",
+    b"2026-11-22T10:28:45Z mail1 %s: ",
+    b"<22>Nov 22 10:28:45 %s: ",
+)
+
+
+@pytest.mark.parametrize("header", FILE_HEADERS)
+def test_a_login_of_a_file_passes_its_gate(header: bytes) -> None:
+    of_files = [(sample.app_name.encode(), sample.text.encode()) for form in formats.FORMATS for sample in form.samples if sample.own_log]
+    for app_name, body in SAMPLES + of_files:
+        assert LINE_GATE.match(header % app_name + body)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(datagram=st.one_of(composed(), strewn(), altered()))
+def test_what_the_gate_of_files_takes_for_noise_is_noise(datagram: bytes) -> None:
+    for line in (datagram, datagram.removeprefix(b"<22>")):
+        verdict = Intake(SOURCES, POLICY).judge_line(line, lambda stamp: 0.0, escaped=True)
+        if not LINE_GATE.match(line):
+            assert verdict.outcome in NOISE | {Refusal.UNLISTED_FACILITY}  # of a file every facility is looked at
+            assert verdict.login is None

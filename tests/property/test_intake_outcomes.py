@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks
+from syslogauth.core.batch import Batch
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import GRANT, OUTCOMES, Closed, Opened, Refusal
@@ -53,7 +54,7 @@ batches = st.lists(st.tuples(datagrams, st.tuples(hosts, st.sampled_from([514, 4
 @given(batch=batches, now=st.floats(0, 1e10), require_514=st.booleans())
 def test_each_datagram_has_one_outcome(batch: list[tuple[bytes, tuple[str, int]]], now: float, require_514: bool) -> None:
     one = Intake(Sources(SOURCES.peers, SOURCES.facilities, SOURCES.without_priority, require_514), POLICY)
-    grants = one.feed(batch, now)
+    grants = one.feed(Batch.of(batch), now)
     tally = one.tally
     assert set(OUTCOMES) == set(tally.outcomes)
     assert len(batch) == tally.received == sum(tally.outcomes.values())
@@ -86,7 +87,7 @@ def test_each_datagram_of_a_stream_has_one_outcome_and_each_session_its_login_or
     for item, step in zip(stream, steps, strict=False):
         now += step
         before = dict(one.tally.outcomes)
-        grants = one.feed([item], now)
+        grants = one.feed(Batch.of([item]), now)
         [outcome] = [name for name, count in one.tally.outcomes.items() if count != before[name]]
         assert 1 == one.tally.outcomes[outcome] - before[outcome]
         assert (outcome == GRANT) == bool(grants)
@@ -115,8 +116,8 @@ def test_how_a_stream_falls_into_batches_makes_no_difference(
     policy = HOLDING if holds else replace(HOLDING, hold_max_seconds=0.0)
     together, apart = Intake(SOURCES, policy), Intake(SOURCES, policy)
     places = [0, *sorted(cuts), len(stream)]
-    grants = [grant for start, end in pairwise(places) for grant in together.feed(stream[start:end], 0.0)]
-    assert [grant for item in stream for grant in apart.feed([item], 0.0)] == grants
+    grants = [grant for start, end in pairwise(places) for grant in together.feed(Batch.of(stream[start:end]), 0.0)]
+    assert [grant for item in stream for grant in apart.feed(Batch.of([item]), 0.0)] == grants
     assert apart.tally == together.tally
     assert apart.sessions == together.sessions
     assert holds or not together.sessions
@@ -126,7 +127,7 @@ def test_how_a_stream_falls_into_batches_makes_no_difference(
 @given(batch=batches)
 def test_how_datagrams_fall_into_batches_makes_no_difference(batch: list[tuple[bytes, tuple[str, int]]]) -> None:
     together, apart = Intake(SOURCES, POLICY), Intake(SOURCES, POLICY)
-    assert together.feed(batch, 0.0) == [grant for item in batch for grant in apart.feed([item], 0.0)]
+    assert together.feed(Batch.of(batch), 0.0) == [grant for item in batch for grant in apart.feed(Batch.of([item]), 0.0)]
     assert together.tally == apart.tally
 
 

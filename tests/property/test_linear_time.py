@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from syslogauth import core
 from syslogauth.core import formats, gate
 from syslogauth.core.address import Networks
+from syslogauth.core.batch import Batch
 from syslogauth.core.formats.grammar import Format
 from syslogauth.core.formats.looks import looks_like_login, shape
 from syslogauth.core.intake import Intake, Sources
@@ -68,12 +69,14 @@ def module_patterns() -> Iterator[tuple[str, re.Pattern[bytes]]]:
                 (f"{module.__name__}.{name}", one) for one in held if isinstance(one, re.Pattern) and isinstance(one.pattern, bytes)
             )
     for logouts in (False, True):
-        yield f"gate.noise_pattern {logouts}", gate.noise_pattern(formats.ALL, frozenset({"mail", "local0"}), logouts=logouts)
-    yield "gate.line_noise_pattern", gate.line_noise_pattern(formats.ALL)
+        yield f"gate.gate_pattern {logouts}", gate.gate_pattern(formats.ALL, frozenset({"mail", "local0"}), logouts=logouts)
+    yield "gate.line_gate_pattern", gate.line_gate_pattern(formats.ALL, logouts=True)
 
 
 def patterns_of(form: Format) -> dict[str, re.Pattern[bytes]]:
     lines = {f"line {number}": line.pattern for number, line in enumerate(form.lines)}
+    if form.usual:
+        lines["usual"] = form.usual.pattern
     return lines | {name: re.compile(getattr(form, name)) for name in ("begins", "others", "logout_begins") if getattr(form, name)}
 
 
@@ -188,7 +191,7 @@ def test_no_datagram_takes_the_whole_path_long(form: Format) -> None:
         tried = [(head, MAX_DATAGRAM_BYTES - 1) for head in cut_at_separators(text)[number % THIRD :: THIRD]]
         for head, length in [*tried, *((text, length) for length in DOUBLING)]:
             line = stretched(header + head, unit, length)[:-1]
-            assert quick(partial(one.feed, [(line, PEER)], 0.0), length), f"{head!r} and then {unit!r} for ever"
+            assert quick(partial(one.feed, Batch.of([(line, PEER)]), 0.0), length), f"{head!r} and then {unit!r} for ever"
             assert quick(partial(one.judge_line, line, lambda stamp: 0.0, escaped=True), length), f"{head!r} and then {unit!r} for ever"
 
 

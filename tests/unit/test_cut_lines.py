@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from syslogauth.core.address import Networks
+from syslogauth.core.batch import Batch
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.message import parse
 from syslogauth.core.policy import Policy
@@ -39,7 +40,7 @@ def line(text: str, clock: str = "10:00:00", tag: str = "pop3d", host: str = "ma
 
 def grants(*sent: tuple[str, float]) -> int:
     one = new()
-    return sum(len(one.feed([(datagram.encode(), (PEER, 514))], NOW + after)) for datagram, after in sent)
+    return sum(len(one.feed(Batch.of([(datagram.encode(), (PEER, 514))]), NOW + after)) for datagram, after in sent)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from syslogauth.core import formats, intake
 from syslogauth.core.address import Networks, canonical
+from syslogauth.core.batch import Batch
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.login import OUTCOMES, Login, Refusal
 from syslogauth.core.policy import Policy, Rule
@@ -41,7 +42,7 @@ def outcomes(of: Intake) -> dict[str, int]:
 
 def fed(of: Intake, datagram: bytes, host: str = PEER) -> list[float]:
     """When each grant of one datagram expires, in seconds from now."""
-    return [grant.expires_at - NOW for grant in of.feed([(datagram, (host, 40000))], NOW)]
+    return [grant.expires_at - NOW for grant in of.feed(Batch.of([(datagram, (host, 40000))]), NOW)]
 
 
 EACH_OUTCOME = [
@@ -86,7 +87,7 @@ def an_intake_for(outcome: str) -> Intake:
 @pytest.mark.parametrize(("outcome", "datagram", "host"), [*EACH_OUTCOME, PORT_514])
 def test_each_outcome_is_reached(outcome: str, datagram: bytes, host: str) -> None:
     one = an_intake_for(outcome)
-    grants = one.feed([(datagram, (host, 40000))], NOW)
+    grants = one.feed(Batch.of([(datagram, (host, 40000))]), NOW)
     assert {outcome: 1} == outcomes(one)
     assert (outcome == "grant") == bool(grants)
     assert (1, len(datagram)) == (one.tally.received, one.tally.received_bytes)
@@ -100,14 +101,14 @@ def test_the_table_above_reaches_every_outcome_there_is() -> None:
 
 def test_every_datagram_of_a_batch_has_one_outcome() -> None:
     one = an_intake_for("grant")
-    one.feed([(datagram, (host, 514)) for _, datagram, host in EACH_OUTCOME], NOW)
+    one.feed(Batch.of([(datagram, (host, 514)) for _, datagram, host in EACH_OUTCOME]), NOW)
     assert dict.fromkeys((outcome for outcome, _, _ in EACH_OUTCOME), 1) == outcomes(one)
     assert one.tally.received == sum(one.tally.outcomes.values())
 
 
 def test_a_grant_says_who_where_and_when() -> None:
     one = new()
-    [grant] = one.feed([(b"<22>Nov 22 10:28:45 mail1 " + DOVECOT, (PEER, 40000))], NOW)
+    [grant] = one.feed(Batch.of([(b"<22>Nov 22 10:28:45 mail1 " + DOVECOT, (PEER, 40000))]), NOW)
     assert ("192.0.2.25", NOW + GRACE, NOW, "imap", "dovecot", "bob", "mail1", "10.0.0.0/8", 1) == (
         *(canonical(grant.address), grant.expires_at, grant.granted_at, grant.service, grant.server),
         *(grant.user, grant.hostname, grant.peer, grant.count),
@@ -118,13 +119,13 @@ def test_a_grant_says_who_where_and_when() -> None:
 
 def test_grants_come_in_the_order_of_arrival() -> None:
     addresses = [b"192.0.2.%d" % n for n in (30, 20, 10)]
-    grants = new().feed([(STAMP + UW.replace(b"192.0.2.25", address), (PEER, 514)) for address in addresses], NOW)
+    grants = new().feed(Batch.of([(STAMP + UW.replace(b"192.0.2.25", address), (PEER, 514)) for address in addresses]), NOW)
     assert addresses == [canonical(grant.address).encode() for grant in grants]
 
 
 def test_a_refused_login_is_counted_as_a_login() -> None:
     one = new()
-    one.feed([(STAMP + DOVECOT.replace(b"192.0.2.25", b"127.0.0.1"), (PEER, 514))], NOW)
+    one.feed(Batch.of([(STAMP + DOVECOT.replace(b"192.0.2.25", b"127.0.0.1"), (PEER, 514))]), NOW)
     assert {("dovecot", "imap"): 1} == one.tally.logins
 
 
@@ -151,26 +152,26 @@ def test_local0_is_as_good_as_mail() -> None:
 def test_peers_are_compared_unmapped_and_without_scope(host: str, outcome: str) -> None:
     one = new()
     for expected in (1, 2):  # the second time from memory
-        one.feed([(STAMP + DOVECOT, (host, 40000))], NOW)
+        one.feed(Batch.of([(STAMP + DOVECOT, (host, 40000))]), NOW)
         assert {outcome: expected} == outcomes(one)
 
 
 def test_an_unlisted_sender_leaves_no_trace_but_its_count() -> None:
     one = new()
-    one.feed([(STAMP + DOVECOT, ("203.0.113.1", 514))], NOW)
+    one.feed(Batch.of([(STAMP + DOVECOT, ("203.0.113.1", 514))]), NOW)
     assert ({}, {}, {}) == (one.tally.last_message, one.tally.last_login, one.tally.logins)
 
 
 @pytest.mark.parametrize(("port", "outcome"), [(514, "grant"), (40000, Refusal.SOURCE_PORT), (0, Refusal.SOURCE_PORT)])
 def test_port_514_may_be_required(port: int, outcome: str) -> None:
     one = new(require_source_port_514=True)
-    one.feed([(STAMP + DOVECOT, (PEER, port))], NOW)
+    one.feed(Batch.of([(STAMP + DOVECOT, (PEER, port))]), NOW)
     assert {outcome: 1} == outcomes(one)
 
 
 def test_noise_from_another_port_counts_as_that() -> None:
     one = new(require_source_port_514=True)
-    one.feed([(STAMP + NOISE, (PEER, 514)), (STAMP + NOISE, (PEER, 40000))], NOW)
+    one.feed(Batch.of([(STAMP + NOISE, (PEER, 514)), (STAMP + NOISE, (PEER, 40000))]), NOW)
     assert {Refusal.NOT_LOGIN: 1, Refusal.SOURCE_PORT: 1} == outcomes(one)
 
 
@@ -214,10 +215,10 @@ def test_a_login_from_a_sending_peer_is_a_webmail_s(address: bytes, outcome: str
 def test_forged_sources_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "REMEMBERED_PEERS", 8)
     one = new()
-    one.feed([(STAMP + NOISE, (f"10.{n // 250}.1.{n % 250}", 514)) for n in range(1000)], NOW)
-    one.feed([(STAMP + NOISE, (f"203.0.113.{n}", 514)) for n in range(200)], NOW)
+    for host in (*(f"10.{n // 250}.1.{n % 250}" for n in range(1000)), *(f"203.0.113.{n}" for n in range(200))):
+        one.feed(Batch.of([(STAMP + NOISE, (host, 514))]), NOW)
     assert len(one._peers) <= 8
-    assert len(one._own_addresses) <= 9
+    assert len(one.own_addresses) <= 9
     assert {"not_login": 1000, "unlisted_peer": 200} == outcomes(one)
 
 
@@ -230,7 +231,7 @@ def test_every_sample_is_granted_through_the_whole_path() -> None:
     """With the policy wide open: what a format promises, the gate lets through."""
     one = Intake(SOURCES, WIDE_OPEN)
     samples = [sample for form in formats.FORMATS for sample in form.samples if not sample.own_log]
-    grants = one.feed([(STAMP + f"{sample.app_name}: {sample.text}".encode(), (PEER, 514)) for sample in samples], NOW)
+    grants = one.feed(Batch.of([(STAMP + f"{sample.app_name}: {sample.text}".encode(), (PEER, 514)) for sample in samples]), NOW)
     assert [sample.address for sample in samples] == [canonical(grant.address) for grant in grants]
 
 
@@ -239,7 +240,7 @@ def test_every_sequence_is_granted_through_the_whole_path() -> None:
     sequences = [sequence for form in formats.FORMATS for sequence in form.sequences]
     assert sequences
     lines = [f"{sequence.app_name}[{pid}]: {text}".encode() for pid, sequence in enumerate(sequences) for text in sequence.texts]
-    grants = one.feed([(STAMP + line, (PEER, 514)) for line in lines], NOW)
+    grants = one.feed(Batch.of([(STAMP + line, (PEER, 514)) for line in lines]), NOW)
     assert [(sequence.address, sequence.user) for sequence in sequences] == [(canonical(grant.address), grant.user) for grant in grants]
 
 
@@ -253,7 +254,7 @@ def test_the_lines_of_all_sequences_may_come_between_one_another() -> None:
         for pid, sequence in enumerate(sequences)
         if turn < len(sequence.texts)
     ]
-    grants = one.feed([(STAMP + line, (PEER, 514)) for line in lines], NOW)
+    grants = one.feed(Batch.of([(STAMP + line, (PEER, 514)) for line in lines]), NOW)
     assert sorted(sequence.address for sequence in sequences) == sorted(canonical(grant.address) for grant in grants)
 
 

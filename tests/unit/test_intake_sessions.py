@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from syslogauth.core.address import Networks, canonical
+from syslogauth.core.batch import Batch
 from syslogauth.core.formats import FORMATS, Recogniser
 from syslogauth.core.formats.grammar import Format, Kind, Line, whole
 from syslogauth.core.intake import SWEEP_SECONDS, Intake, Sources
@@ -47,7 +48,7 @@ def new(**changes: object) -> Intake:
 
 
 def events(of: Intake, *datagrams: bytes, host: str = PEER, now: float = NOW) -> list[Opened | Closed]:
-    of.feed([(datagram, (host, 514)) for datagram in datagrams], now)
+    of.feed(Batch.of([(datagram, (host, 514)) for datagram in datagrams]), now)
     taken, of.sessions = of.sessions, []
     return taken
 
@@ -186,8 +187,8 @@ def test_a_session_that_is_named_by_user_and_address_may_be_one_of_several() -> 
 
 def test_a_login_of_two_lines_is_granted_when_the_second_comes() -> None:
     one = new()
-    assert [] == one.feed([(MAIL1 + FIRST, (PEER, 514))], NOW)
-    [grant] = one.feed([(MAIL1 + LATER, (PEER, 514))], NOW + 5)
+    assert [] == one.feed(Batch.of([(MAIL1 + FIRST, (PEER, 514))]), NOW)
+    [grant] = one.feed(Batch.of([(MAIL1 + LATER, (PEER, 514))]), NOW + 5)
     assert ("192.0.2.25", "bob", "pop3", "popa3d", NOW + 5, NOW + 5 + GRACE) == (
         *(canonical(grant.address), grant.user, grant.service, grant.server),
         *(grant.granted_at, grant.expires_at),
@@ -208,7 +209,7 @@ def test_a_login_of_two_lines_is_granted_when_the_second_comes() -> None:
 )
 def test_other_lines_may_come_between(between: bytes) -> None:
     one = new()
-    grants = one.feed([(MAIL1 + line, (PEER, 514)) for line in (FIRST, between, LATER)], NOW)
+    grants = one.feed(Batch.of([(MAIL1 + line, (PEER, 514)) for line in (FIRST, between, LATER)]), NOW)
     assert ("192.0.2.25", "popa3d") == (canonical(grants[-1].address), grants[-1].server)
 
 
@@ -225,21 +226,21 @@ def test_other_lines_may_come_between(between: bytes) -> None:
 )
 def test_lines_that_are_not_surely_one_login_grant_nothing(lines: tuple[bytes, ...], expected: dict[str, int]) -> None:
     one = new()
-    one.feed([(MAIL1 + line, (PEER, 514)) for line in lines], NOW)
+    one.feed(Batch.of([(MAIL1 + line, (PEER, 514)) for line in lines]), NOW)
     assert expected == outcomes(one)
 
 
 def test_first_lines_are_swept_with_the_rest() -> None:
     one = new()
-    one.feed([(MAIL1 + FIRST, (PEER, 514))], NOW)
-    one.feed([(MAIL1 + NOISE, (OTHER, 514))], NOW + JOIN_SECONDS + SWEEP_SECONDS)
+    one.feed(Batch.of([(MAIL1 + FIRST, (PEER, 514))]), NOW)
+    one.feed(Batch.of([(MAIL1 + NOISE, (OTHER, 514))]), NOW + JOIN_SECONDS + SWEEP_SECONDS)
     assert 0 == len(one._joins)
 
 
 def test_a_clock_that_was_set_back_does_not_put_off_the_sweeping() -> None:
     one = new()
-    one.feed([(MAIL1 + FIRST, (PEER, 514))], NOW)
-    one.feed([(MAIL1 + NOISE, (OTHER, 514))], NOW - 86400)
+    one.feed(Batch.of([(MAIL1 + FIRST, (PEER, 514))]), NOW)
+    one.feed(Batch.of([(MAIL1 + NOISE, (OTHER, 514))]), NOW - 86400)
     assert 0 == len(one._joins)
 
 
@@ -270,7 +271,7 @@ def test_what_looks_like_a_login_of_a_known_server_and_is_refused_is_counted_by_
     datagram: bytes, host: str, counted: dict[str, int]
 ) -> None:
     one = new()
-    one.feed([(datagram, (host, 514))], NOW)
+    one.feed(Batch.of([(datagram, (host, 514))]), NOW)
     assert counted == one.tally.unrecognised
 
 
@@ -280,7 +281,7 @@ def test_what_is_known_to_be_no_login_is_not_counted_though_it_looks_like_one(ho
     for form in FORMATS:
         for app_name, text in form.logouts:
             datagram = f"mail.info: Nov 22 10:28:45 {app_name}[7]: {text}".encode()  # past the gate, which wants a <PRI>
-            one.feed([(datagram, (DECLARED, 514))], NOW)
+            one.feed(Batch.of([(datagram, (DECLARED, 514))]), NOW)
     assert {} == one.tally.unrecognised
 
 
@@ -301,7 +302,7 @@ def test_what_is_known_to_be_no_login_is_not_counted_though_it_looks_like_one(ho
 )
 def test_what_is_not_believed_for_the_sake_of_its_sender_is_noted(datagram: bytes, host: str, noted: dict[str, tuple[str, str]]) -> None:
     one = new()
-    one.feed([(datagram, (host, 514))], NOW)
+    one.feed(Batch.of([(datagram, (host, 514))]), NOW)
     assert noted == one.tally.unescaped
     assert len(noted) == one.tally.outcomes[Refusal.UNESCAPED_SOURCE]
     assert {} == one.tally.unrecognised

@@ -12,6 +12,12 @@ BSD = b"Nov 22 10:28:45"
 ISO = b"2026-11-22T10:09:45.583598+00:00"
 
 
+def parsed(sent: bytes, needs_priority: bool = True) -> Message | Refusal:
+    """Without how much was stripped from the end."""
+    found = parse(sent, needs_priority)
+    return found._replace(stripped_bytes=0) if isinstance(found, Message) else found
+
+
 def row(sender: str, *values: object) -> object:
     return pytest.param(*values, id=sender)
 
@@ -85,7 +91,7 @@ def row(sender: str, *values: object) -> object:
 def test_each_dialect_is_read_as_its_sender_meant_it(
     header: bytes, timestamp: bytes, hostname: bytes, procid: bytes, trailer: bytes
 ) -> None:
-    assert Message(22, timestamp, hostname, b"dovecot", procid, TEXT) == parse(header + TEXT + trailer)
+    assert Message(22, timestamp, hostname, b"dovecot", procid, TEXT) == parsed(header + TEXT + trailer)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,7 @@ def test_each_dialect_is_read_as_its_sender_meant_it(
     ],
 )
 def test_a_summary_of_repeats_names_no_message(sent: bytes, timestamp: bytes, hostname: bytes, repeats: int) -> None:
-    assert Message(22, timestamp, hostname, b"", b"", b"", repeats) == parse(sent)
+    assert Message(22, timestamp, hostname, b"", b"", b"", repeats) == parsed(sent)
 
 
 SUPPRESSED = b"Last message 'imap-login: Login: u' repeated 4 times, suppressed by syslog-ng on mail1"
@@ -145,7 +151,7 @@ SUPPRESSED = b"Last message 'imap-login: Login: u' repeated 4 times, suppressed 
     ],
 )
 def test_what_else_syslogds_do_to_a_message(sent: bytes, expected: Message | Refusal) -> None:
-    assert expected == parse(sent)
+    assert expected == parsed(sent)
 
 
 SOCKLOG = b"mail.info: Nov 22 10:28:45 dovecot: "
@@ -164,13 +170,13 @@ SOCKLOG = b"mail.info: Nov 22 10:28:45 dovecot: "
     ],
 )
 def test_a_priority_may_be_missing_where_none_is_asked_for(header: bytes, priority: int | None, timestamp: bytes, hostname: bytes) -> None:
-    assert Message(priority, timestamp, hostname, b"dovecot", b"", TEXT) == parse(header + TEXT + b"\n", needs_priority=False)
+    assert Message(priority, timestamp, hostname, b"dovecot", b"", TEXT) == parsed(header + TEXT + b"\n", needs_priority=False)
 
 
 @pytest.mark.parametrize("line", [b"<192>Nov 22 10:28:45 dovecot: x", b"<022>dovecot: x", b"<>dovecot: x", b"", b"just some text"])
 def test_a_line_of_a_file_is_malformed_where_a_datagram_would_be(line: bytes) -> None:
     expected = Refusal.MALFORMED
-    assert expected == parse(line, needs_priority=False)
+    assert expected == parsed(line, needs_priority=False)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,7 @@ def test_a_line_of_a_file_is_malformed_where_a_datagram_would_be(line: bytes) ->
     ],
 )
 def test_what_is_no_syslog_message_is_refused_with_its_reason(sent: bytes, expected: Refusal) -> None:
-    assert expected == parse(sent)
+    assert expected == parsed(sent)
 
 
 @pytest.mark.parametrize(
@@ -241,8 +247,8 @@ def test_8192_bytes_are_read_and_one_more_is_refused() -> None:
     text = b"x" * (8192 - len(start))
     oversize = Refusal.OVERSIZE
     assert MAX_DATAGRAM_BYTES == len(start + text)
-    assert Message(22, BSD, b"", b"dovecot", b"", text) == parse(start + text)
-    assert oversize == parse(start + text + b"\n")
+    assert Message(22, BSD, b"", b"dovecot", b"", text) == parsed(start + text)
+    assert oversize == parsed(start + text + b"\n")
 
 
 @pytest.mark.parametrize("priority", range(192))
@@ -267,10 +273,10 @@ def test_a_message_without_a_priority_has_no_facility_and_no_severity() -> None:
 @pytest.mark.parametrize("place", [b"<22>%sNov 22 10:28:45 dovecot: x", b"<22>Nov 22 10:28:45 dovecot: x%sy"])
 def test_a_control_byte_inside_is_refused(byte: bytes, place: bytes) -> None:
     expected = Refusal.CONTROL_BYTES
-    assert expected == parse(place % byte)
+    assert expected == parsed(place % byte)
 
 
 @pytest.mark.parametrize("inside", ["\t", "\u0085", "\u2028", "\u202e", "\u00e9", "\ufeff"], ids=ascii)
 def test_a_tabulator_and_what_unicode_calls_a_line_end_are_text(inside: str) -> None:
     text = f"a{inside}b".encode()
-    assert Message(22, BSD, b"", b"dovecot", b"", text) == parse(b"<22>Nov 22 10:28:45 dovecot: " + text)
+    assert Message(22, BSD, b"", b"dovecot", b"", text) == parsed(b"<22>Nov 22 10:28:45 dovecot: " + text)

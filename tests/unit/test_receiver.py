@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 import structlog
 
-from syslogauth import receiver as receiver_module
+from syslogauth import committer
+from syslogauth.committer import merged
 from syslogauth.control import Control
 from syslogauth.core.address import Networks, pack
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.login import Closed, Grant, Opened
 from syslogauth.core.policy import Policy
-from syslogauth.listeners.udp import Listener, bind
-from syslogauth.receiver import Receiver, merged
+from syslogauth.listeners.udp import Listener, Way, bind
+from syslogauth.receiver import Receiver
 from syslogauth.record import Bounds
 from syslogauth.table import Table
 
@@ -67,14 +68,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(directory: Path, batching: bool = True, policy: Policy = POLICY, bounds: Bounds = BOUNDS) -> AsyncIterator[Running]:
+async def running(directory: Path, way: Way = Way.MANY, policy: Policy = POLICY, bounds: Bounds = BOUNDS) -> AsyncIterator[Running]:
     ours, theirs = socket.socketpair()
     sources = Sources(Networks(("127.0.0.0/8",)), frozenset(("mail",)))
     table = Table(directory / "table", 1000, bounds)
     process = Receiver(Intake(sources, policy), table, Control(theirs), structlog.get_logger())
     sock = bind("127.0.0.1", 0, 1 << 20)
     server = sock.getsockname()
-    listener = Listener(sock, process.held, batching)
+    listener = Listener(sock, way)
     with ours, theirs:
         ended = asyncio.create_task(process.run([listener]))
         try:
@@ -84,9 +85,9 @@ async def running(directory: Path, batching: bool = True, policy: Policy = POLIC
             await asyncio.wait([ended], timeout=5)
 
 
-def play(directory: Path, scene: Callable[[Running], Awaitable[None]], batching: bool = True) -> None:
+def play(directory: Path, scene: Callable[[Running], Awaitable[None]], way: Way = Way.MANY) -> None:
     async def run() -> None:
-        async with running(directory, batching) as one:
+        async with running(directory, way) as one:
             await scene(one)
             one.parent.send({"stop": "keep"})
             await asyncio.wait_for(one.ended, 5)
@@ -94,22 +95,22 @@ def play(directory: Path, scene: Callable[[Running], Awaitable[None]], batching:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("batching", [True, False])
-def test_logins_are_committed_counted_and_told(tmp_path: Path, batching: bool) -> None:
+@pytest.mark.parametrize("way", Way)
+def test_logins_are_committed_counted_and_told(tmp_path: Path, way: Way) -> None:
     async def scene(one: Running) -> None:
         await one.until(lambda: one.receiver.listeners)
         one.send("198.51.100.1", "198.51.100.2", "198.51.100.1")
-        await one.until(lambda: one.receiver.intake.tally.received == 3 and not one.receiver.pending)
+        await one.until(lambda: one.receiver.intake.tally.received == 3 and not one.receiver.committer.grants)
 
     async def run() -> None:
-        async with running(tmp_path, batching) as one:
+        async with running(tmp_path, way) as one:
             await scene(one)
             one.parent.send({"stop": "keep"})
             await asyncio.wait_for(one.ended, 5)
             beat = one.last_beat()
             assert {"198.51.100.1": 2, "198.51.100.2": 1} == one.stored()
             assert (3, 3, 0) == (beat["datagrams_received udp"], beat["outcomes grant"], beat["pending_grants"])
-            assert (2, int(batching), 1) == (beat["grants new"], beat["receive_batching"], beat["table_writable"])
+            assert (2, int(way is not Way.PLAIN), 1) == (beat["grants new"], beat["receive_batching"], beat["table_writable"])
 
     asyncio.run(run())
 
@@ -151,43 +152,73 @@ def test_a_stop_that_came_with_the_first_line_is_obeyed(tmp_path: Path) -> None:
 def test_grants_wait_where_the_table_cannot_be_written_and_are_merged_and_committed_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver_module, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(committer, "RETRY_SECONDS", 0.05)
 
     async def scene(one: Running) -> None:
-        one.receiver.table.close()  # every commit is a TableError now
+        one.receiver.committer.table.close()  # every commit is a TableError now
         one.send("198.51.100.1", "198.51.100.2")
-        await one.until(lambda: one.receiver.table_errors)
-        assert (False, 2) == (one.receiver.table_writable, len(one.receiver.pending))
+        await one.until(lambda: one.receiver.committer.errors)
+        assert (False, 2) == (one.receiver.committer.writable, len(one.receiver.committer.grants))
         one.send("198.51.100.1", "198.51.100.3")
-        await one.until(lambda: one.receiver.table_errors > 3 and len(one.receiver.pending) == 3)
+        await one.until(lambda: one.receiver.committer.errors > 3 and len(one.receiver.committer.grants) == 3)
         assert "the table cannot be written: is the disk full?" == one.receiver._reason()
-        one.receiver.table = Table(tmp_path / "table", 1000, BOUNDS)
-        await one.until(lambda: one.receiver.table_writable)
-        assert {} == one.receiver.pending
-        assert (3, 0) == (one.receiver.committed.new, one.receiver.committed.refreshed)
+        one.receiver.committer.table = Table(tmp_path / "table", 1000, BOUNDS)
+        await one.until(lambda: one.receiver.committer.writable)
+        assert {} == one.receiver.committer.grants
+        assert (3, 0) == (one.receiver.committer.committed.new, one.receiver.committer.committed.refreshed)
         assert {"198.51.100.1": 2, "198.51.100.2": 1, "198.51.100.3": 1} == {
-            socket.inet_ntoa(entry.address): entry.count for entry in one.receiver.table.entries()
+            socket.inet_ntoa(entry.address): entry.count for entry in one.receiver.committer.table.entries()
         }
 
     play(tmp_path, scene)
 
 
 def test_the_sockets_are_not_read_while_the_pending_set_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver_module, "PENDING_CAPACITY", 2)
-    monkeypatch.setattr(receiver_module, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(committer, "CAPACITY", 2)
+    monkeypatch.setattr(committer, "RETRY_SECONDS", 0.05)
 
     async def scene(one: Running) -> None:
-        one.receiver.table.close()
+        one.receiver.committer.table.close()
         one.send("198.51.100.1", "198.51.100.2")
-        await one.until(lambda: one.receiver.held() and one.receiver.table_errors)
+        await one.until(lambda: one.receiver.committer.full() and one.receiver.committer.errors)
         one.send("198.51.100.3")
-        errors = one.receiver.table_errors
-        await one.until(lambda: one.receiver.table_errors > errors + 2)
+        errors = one.receiver.committer.errors
+        await one.until(lambda: one.receiver.committer.errors > errors + 2)
         assert 2 == one.receiver.intake.tally.received
-        one.receiver.table = Table(tmp_path / "table", 1000, BOUNDS)
-        await one.until(lambda: one.receiver.committed.new == 3)  # what the kernel kept
+        one.receiver.committer.table = Table(tmp_path / "table", 1000, BOUNDS)
+        await one.until(lambda: one.receiver.committer.committed.new == 3)  # what the kernel kept
 
     play(tmp_path, scene)
+
+
+# addresses of peers, which no worker may grant
+
+
+def test_the_addresses_of_peers_are_told_once_and_those_of_others_are_learned(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def hear(one: Running) -> int:
+        heard.extend(text for message in one.parent.receive() or () for text in message.get("own_addresses", ()))
+        return len(heard)
+
+    async def scene(one: Running) -> None:
+        await one.until(lambda: one.receiver.listeners)
+        one.parent.send({"own_addresses": ["c6336401", "20010db8000000000000000000000025"]})  # 198.51.100.1, 2001:db8::25
+        await one.until(lambda: (pack("198.51.100.1") or b"") in one.receiver.intake.own_addresses)
+        one.send("198.51.100.1", "198.51.100.2")
+        await one.until(lambda: hear(one))
+        assert (1, 1) == tuple(one.receiver.intake.tally.outcomes[name] for name in ("own_address", "grant"))
+        one.send("198.51.100.3")
+        await one.until(lambda: one.receiver.intake.tally.received == 3)
+        one.parent.send({"stop": "keep"})
+        await asyncio.wait_for(one.ended, 5)
+        hear(one)
+        assert ["7f000001"] == heard
+
+    play(tmp_path, scene)
+    table = Table(tmp_path / "table", 1000, BOUNDS)
+    assert [pack("198.51.100.2"), pack("198.51.100.3")] == sorted(table.addresses())
+    table.close()
 
 
 # sessions that hold a grant
@@ -216,7 +247,7 @@ def test_sessions_are_committed_with_the_grants_in_the_order_of_arrival(tmp_path
     async def scene(one: Running) -> None:
         login = [SESSION_LOGIN.format(f"198.51.100.{n}", n) for n in (1, 2, 3)]
         one.send_lines(login[0], login[1], LOGOUT.format(2), LOGOUT.format(3), login[2])
-        await one.until(lambda: one.receiver.intake.tally.received == 5 and not one.receiver._waiting())
+        await one.until(lambda: one.receiver.intake.tally.received == 5 and not one.receiver.committer.waiting())
         assert [] == one.receiver.intake.sessions
 
     play_holding(tmp_path, scene)
@@ -226,38 +257,38 @@ def test_sessions_are_committed_with_the_grants_in_the_order_of_arrival(tmp_path
 def test_sessions_wait_where_the_table_cannot_be_written_and_are_committed_later_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver_module, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(committer, "RETRY_SECONDS", 0.05)
 
     async def scene(one: Running) -> None:
-        one.receiver.table.close()  # every commit is a TableError now
+        one.receiver.committer.table.close()  # every commit is a TableError now
         one.send_lines(SESSION_LOGIN.format("198.51.100.1", 1), SESSION_LOGIN.format("198.51.100.2", 2))
-        await one.until(lambda: one.receiver.table_errors)
+        await one.until(lambda: one.receiver.committer.errors)
         one.send_lines(LOGOUT.format(2), SESSION_LOGIN.format("198.51.100.3", 3))
-        await one.until(lambda: one.receiver.table_errors > 3 and len(one.receiver.sessions) == 4)
-        assert [Opened, Opened, Closed, Opened] == [type(event) for event in one.receiver.sessions]
+        await one.until(lambda: one.receiver.committer.errors > 3 and len(one.receiver.committer.sessions) == 4)
+        assert [Opened, Opened, Closed, Opened] == [type(event) for event in one.receiver.committer.sessions]
         assert 7 == dict(one.receiver.samples())["pending_grants"][0][1]
-        one.receiver.table = Table(tmp_path / "table", 1000, HOLDING)
-        await one.until(lambda: one.receiver.table_writable)
-        assert 0 == one.receiver._waiting()
+        one.receiver.committer.table = Table(tmp_path / "table", 1000, HOLDING)
+        await one.until(lambda: one.receiver.committer.writable)
+        assert 0 == one.receiver.committer.waiting()
 
     play_holding(tmp_path, scene)
     assert [True, False, True] == held(tmp_path)
 
 
 def test_the_sockets_are_not_read_while_too_many_sessions_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver_module, "PENDING_CAPACITY", 3)
-    monkeypatch.setattr(receiver_module, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(committer, "CAPACITY", 3)
+    monkeypatch.setattr(committer, "RETRY_SECONDS", 0.05)
 
     async def scene(one: Running) -> None:
-        one.receiver.table.close()
+        one.receiver.committer.table.close()
         one.send_lines(*map(LOGOUT.format, (1, 2, 3)))  # ends alone: they are no grants
-        await one.until(lambda: one.receiver.held() and one.receiver.table_errors)
+        await one.until(lambda: one.receiver.committer.full() and one.receiver.committer.errors)
         one.send_lines(LOGOUT.format(4))
-        errors = one.receiver.table_errors
-        await one.until(lambda: one.receiver.table_errors > errors + 2)
+        errors = one.receiver.committer.errors
+        await one.until(lambda: one.receiver.committer.errors > errors + 2)
         assert 3 == one.receiver.intake.tally.received
-        one.receiver.table = Table(tmp_path / "table", 1000, HOLDING)
-        await one.until(lambda: one.receiver.intake.tally.received == 4 and not one.receiver._waiting())
+        one.receiver.committer.table = Table(tmp_path / "table", 1000, HOLDING)
+        await one.until(lambda: one.receiver.intake.tally.received == 4 and not one.receiver.committer.waiting())
 
     play_holding(tmp_path, scene)
 

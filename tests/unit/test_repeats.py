@@ -7,6 +7,7 @@ import pytest
 
 from syslogauth.core import intake, recent
 from syslogauth.core.address import Networks, canonical
+from syslogauth.core.batch import Batch
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.login import Grant, Refusal
 from syslogauth.core.policy import Policy
@@ -39,7 +40,7 @@ def outcomes(of: Intake) -> dict[str, int]:
 
 def granted(of: Intake, *sent: tuple[bytes, str, float]) -> list[Grant]:
     """What these give. A datagram is a batch of its own; it has its sender and the time of its receipt, in seconds from now."""
-    return [grant for datagram, host, after in sent for grant in of.feed([(datagram, (host, 40000))], NOW + after)]
+    return [grant for datagram, host, after in sent for grant in of.feed(Batch.of([(datagram, (host, 40000))]), NOW + after)]
 
 
 def fed(of: Intake, *sent: tuple[bytes, str, float]) -> list[float]:
@@ -184,7 +185,7 @@ def test_a_login_that_can_not_repeat_ends_the_renewing_of_the_one_before() -> No
 def test_a_summary_renews_the_last_login_alone() -> None:
     one = new()
     fed(one, at(0, MAIL1 + UW), at(0, MAIL1 + UW.replace(b"192.0.2.25", b"192.0.2.26")))
-    [grant] = one.feed([(MAIL1 + SUMMARY, (PEER, 514))], NOW)
+    [grant] = one.feed(Batch.of([(MAIL1 + SUMMARY, (PEER, 514))]), NOW)
     assert "192.0.2.26" == canonical(grant.address)
 
 

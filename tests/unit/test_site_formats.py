@@ -6,10 +6,11 @@ import pytest
 
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, canonical
+from syslogauth.core.batch import Batch
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import Format, message_of
 from syslogauth.core.formats.site import Fault, read
-from syslogauth.core.gate import noise_pattern
+from syslogauth.core.gate import gate_pattern
 from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.login import Login, Refusal
 from syslogauth.core.policy import Policy
@@ -149,20 +150,20 @@ def intake_of(*forms: Format) -> Intake:
 )  # fmt: skip
 def test_it_is_recognised_through_the_gate(changes: dict[str, Any], text: str, header: str) -> None:
     one = intake_of(form_of(**changes))
-    [grant] = one.feed([(f"<22>Nov 22 10:28:45 {header}mypopd[7]: {text}".encode(), (PEER, 514))], NOW)
+    [grant] = one.feed(Batch.of([(f"<22>Nov 22 10:28:45 {header}mypopd[7]: {text}".encode(), (PEER, 514))]), NOW)
     assert ("192.0.2.25", "bob", "mypop", "pop3") == (canonical(grant.address), grant.user, grant.server, grant.service)
 
 
 @pytest.mark.parametrize(("escapes", "outcome"), [(True, "grant"), (False, "unescaped_source")])
 def test_it_says_whether_it_is_believed_from_a_source_that_may_split(escapes: bool, outcome: str) -> None:
     one = intake_of(form_of(escapes=escapes))
-    one.feed([(f"mail.info: Nov 22 10:28:45 mypopd[7]: {SAMPLE['text']}".encode(), (SOCKLOG, 514))], NOW)
+    one.feed(Batch.of([(f"mail.info: Nov 22 10:28:45 mypopd[7]: {SAMPLE['text']}".encode(), (SOCKLOG, 514))]), NOW)
     assert {outcome: 1} == {name: count for name, count in one.tally.outcomes.items() if count}
 
 
 def test_without_it_its_tag_is_noise() -> None:
     one = intake_of()
-    one.feed([(f"<22>Nov 22 10:28:45 mypopd[7]: {SAMPLE['text']}".encode(), (PEER, 514))], NOW)
+    one.feed(Batch.of([(f"<22>Nov 22 10:28:45 mypopd[7]: {SAMPLE['text']}".encode(), (PEER, 514))]), NOW)
     assert {"not_login": 1} == {name: count for name, count in one.tally.outcomes.items() if count}
     assert {} == one.tally.unrecognised
 
@@ -190,7 +191,7 @@ OF_SNI = {
 )
 def test_a_site_may_know_what_a_known_format_finds_ambiguous(text: str, outcome: str) -> None:
     one = intake_of(form_of(**OF_SNI))
-    grants = one.feed([(f"<22>Nov 22 10:28:45 dovecot: {text}".encode(), (PEER, 514))], NOW)
+    grants = one.feed(Batch.of([(f"<22>Nov 22 10:28:45 dovecot: {text}".encode(), (PEER, 514))]), NOW)
     assert {outcome: 1} == {name: count for name, count in one.tally.outcomes.items() if count}
     assert {"192.0.2.25"} >= {canonical(grant.address) for grant in grants}
 
@@ -198,14 +199,14 @@ def test_a_site_may_know_what_a_known_format_finds_ambiguous(text: str, outcome:
 def test_a_line_that_a_site_and_a_known_format_both_take_is_ambiguous() -> None:
     own = form_of(app_name="imapd", pattern=rf"Login user={USER} host=\[{ADDRESS}\]", **sample("Login user=bob host=[192.0.2.25]"))
     one = intake_of(own)
-    one.feed([(b"<22>Nov 22 10:28:45 imapd[7]: Login user=bob host=[192.0.2.25]", (PEER, 514))], NOW)
+    one.feed(Batch.of([(b"<22>Nov 22 10:28:45 imapd[7]: Login user=bob host=[192.0.2.25]", (PEER, 514))]), NOW)
     assert {"ambiguous": 1} == {name: count for name, count in one.tally.outcomes.items() if count}
 
 
 def test_the_gate_stops_what_begins_otherwise_and_does_not_look_like_a_login() -> None:
-    gate = noise_pattern(Recogniser((form_of(),)), frozenset({"mail"}), logouts=False)
-    assert not gate.match(b"<22>Nov 22 10:28:45 mypopd[7]: login user=bob")
-    assert gate.match(b"<22>Nov 22 10:28:45 mypopd[7]: stopping")
+    gate = gate_pattern(Recogniser((form_of(),)), frozenset({"mail"}), logouts=False)
+    assert gate.match(b"<22>Nov 22 10:28:45 mypopd[7]: login user=bob")
+    assert not gate.match(b"<22>Nov 22 10:28:45 mypopd[7]: stopping")
 
 
 # what is wrong with one

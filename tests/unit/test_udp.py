@@ -2,18 +2,17 @@ import asyncio
 import socket
 import struct
 import sys
-import time
 
 import pytest
 
+from syslogauth.core.batch import Batch
 from syslogauth.core.message import MAX_DATAGRAM_BYTES
 from syslogauth.listeners import udp
+from syslogauth.listeners.pace import FIRST_SECONDS, LONGEST_SECONDS, Pace
+from syslogauth.listeners.recvmmsg import SLOTS, reader_of
 from syslogauth.listeners.udp import (
-    BATCH,
-    Batch,
-    BatchSocket,
     Listener,
-    PacedSelector,
+    Way,
     bind,
     full_socket_drops,
     granted_buffer_bytes,
@@ -30,139 +29,130 @@ def sender_to(sock: socket.socket) -> socket.socket:
     return sender
 
 
-def received(batch: Batch) -> list[bytes]:
-    return [datagram for datagram, _ in batch]
+def datagrams(batch: Batch) -> list[bytes]:
+    return [batch.datagram(number) for number in range(len(batch))]
 
 
-async def read(listener: Listener, count: int) -> list[bytes]:
-    """Datagrams until there are that many."""
-    found: list[bytes] = []
+async def read(listener: Listener, count: int) -> list[tuple[bytes, str]]:
+    """Datagrams with their hosts, until there are that many."""
+    found: list[tuple[bytes, str]] = []
     while len(found) < count:
-        found += received(await asyncio.wait_for(listener.receive(), 5))
+        await asyncio.wait_for(listener.readable(), 5)
+        while batch := listener.read():
+            found += [(batch.datagram(number), batch.source(number)[0]) for number in range(len(batch))]
     return found
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-@pytest.mark.parametrize("batching", [True, False])
-def test_datagrams_come_whole_in_order_and_with_their_source(host: str, batching: bool) -> None:
-    sent = [b"%d" % n for n in range(100)] + [b"", b"x" * MAX_DATAGRAM_BYTES]
+@pytest.mark.parametrize("way", Way)
+def test_datagrams_come_whole_in_order_and_with_their_source(host: str, way: Way) -> None:
+    sent = [b"%d" % n for n in range(300)] + [b"", b"x" * MAX_DATAGRAM_BYTES]
 
-    async def run() -> tuple[list[bytes], set[str]]:
-        listener = Listener(bind(host, 0, 1 << 20), lambda: False, batching)
+    async def run() -> list[tuple[bytes, str]]:
+        listener = Listener(bind(host, 0, 1 << 20), way)
         await listener.open()
         with sender_to(listener.sock) as sender:
             for datagram in sent:
                 sender.send(datagram)
-        found: Batch = []
-        while len(found) < len(sent):
-            found += await asyncio.wait_for(listener.receive(), 5)
-        listener.close()
-        return received(found), {source[0] for _, source in found}
-
-    assert (sent, {host}) == asyncio.run(run())
-
-
-def test_a_batch_ends_at_its_limit_and_the_rest_waits() -> None:
-    sock = bind("127.0.0.1", 0, 8 << 20)
-    batches = BatchSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    batches.held = lambda: False
-    with batches, sender_to(batches) as sender:
-        granted = granted_buffer_bytes(batches)
-        for number in range(BATCH + 10):
-            sender.send(b"%d" % number)
-        assert granted > (BATCH + 10) * 512, "the kernel gave too small a buffer for this test"
-        first, nothing = batches.recvfrom(0)
-        assert ([b"%d" % n for n in range(BATCH)], None) == (received(first), nothing)
-        assert [b"%d" % n for n in range(BATCH, BATCH + 10)] == received(batches.recvfrom(0)[0])
-        with pytest.raises(BlockingIOError):
-            batches.recvfrom(0)
-
-
-def test_a_longer_datagram_than_any_syslogd_sends_is_seen_to_be_longer() -> None:
-    sock = bind("127.0.0.1", 0, 1 << 20)
-    batches = BatchSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    batches.held = lambda: False
-    with batches, sender_to(batches) as sender:
-        sender.send(b"x" * (MAX_DATAGRAM_BYTES + 5000))
-        assert [MAX_DATAGRAM_BYTES + 1] == list(map(len, received(batches.recvfrom(0)[0])))
-
-
-def test_a_socket_that_is_held_is_not_read_and_loses_nothing() -> None:
-    held = True
-
-    async def run() -> list[bytes]:
-        nonlocal held
-        listener = Listener(bind("127.0.0.1", 0, 1 << 20), lambda: held, batching=True)
-        await listener.open()
-        with sender_to(listener.sock) as sender:
-            sender.send(b"1")
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(listener.receive(), 0.1)
-            assert [] == listener.drain()
-            sender.send(b"2")
-        held = False
-        found = await read(listener, 2)
+        found = await read(listener, len(sent))
         listener.close()
         return found
 
-    assert [b"1", b"2"] == asyncio.run(run())
+    assert [(datagram, host) for datagram in sent] == asyncio.run(run())
 
 
-@pytest.mark.parametrize("batching", [True, False])
-def test_what_the_kernel_holds_can_be_drained_before_a_stop(batching: bool) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("many", [True, False])
+def test_a_sender_has_the_same_key_in_each_batch_and_no_other_sender_has_it(host: str, many: bool) -> None:
+    with bind(host, 0, 1 << 20) as sock, sender_to(sock) as one, sender_to(sock) as other:
+        reader, found = reader_of(sock, many=many), []
+        for sender in (one, other, one):
+            sender.send(b"x")
+            batch = reader.read()
+            assert batch
+            found.append((batch.senders[0], batch.source(0)[1]))
+        assert [found[0], found[0]] == [found[0], found[2]]
+        assert found[0][0] != found[1][0]
+        assert [one.getsockname()[1], other.getsockname()[1]] == [port for _, port in found[:2]]
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_a_batch_ends_at_its_limit_and_the_rest_waits(many: bool) -> None:
+    with bind("127.0.0.1", 0, 1 << 20) as sock, sender_to(sock) as sender:
+        reader = reader_of(sock, many=many)
+        for number in range(SLOTS + 10):
+            sender.send(b"%d" % number)
+        first = reader.read()
+        assert first
+        assert [b"%d" % n for n in range(SLOTS)] == datagrams(first)
+        second = reader.read()
+        assert second
+        assert [b"%d" % n for n in range(SLOTS, SLOTS + 10)] == datagrams(second)
+        assert reader.read() is None
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_a_longer_datagram_than_any_syslogd_sends_is_seen_to_be_longer(many: bool) -> None:
+    with bind("127.0.0.1", 0, 1 << 20) as sock, sender_to(sock) as sender:
+        sender.send(b"x" * (MAX_DATAGRAM_BYTES + 5000))
+        batch = reader_of(sock, many=many).read()
+        assert batch
+        assert [MAX_DATAGRAM_BYTES + 1] == batch.lengths
+
+
+def test_a_wake_up_that_nobody_has_heard_is_not_told_again() -> None:
+    """Or the queue of the stream would grow while a receiver is busy."""
+
+    async def run() -> int:
+        listener = Listener(bind("127.0.0.1", 0, 1 << 20), Way.MANY)
+        await listener.open()
+        with sender_to(listener.sock) as sender:
+            for _ in range(50):
+                sender.send(b"x")
+                await asyncio.sleep(0)
+        waiting = int(listener._stream._recvq.qsize())
+        listener.close()
+        return waiting
+
+    assert 1 == asyncio.run(run())
+
+
+@pytest.mark.parametrize("way", Way)
+def test_what_the_kernel_holds_can_be_read_before_a_stop(way: Way) -> None:
     async def run() -> list[bytes]:
-        listener = Listener(bind("127.0.0.1", 0, 1 << 20), lambda: False, batching)
+        listener = Listener(bind("127.0.0.1", 0, 1 << 20), way)
         await listener.open()
         with sender_to(listener.sock) as sender:
             sender.send(b"1")
             sender.send(b"2")
         found = []
         while batch := listener.drain():
-            found += received(batch)
+            found += datagrams(batch)
         listener.close()
         return found
 
     assert [b"1", b"2"] == asyncio.run(run())
 
 
-def test_the_self_test_passes_under_this_python() -> None:
-    assert asyncio.run(self_test())
-
-
-def test_the_self_test_passes_in_the_loop_that_the_receiver_runs() -> None:
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(PacedSelector())) as runner:
-        assert runner.run(self_test())
+def test_the_self_test_finds_the_best_way_of_this_platform() -> None:
+    assert (Way.MANY if sys.platform == "linux" else Way.EACH) is asyncio.run(self_test())
 
 
 # the pace
 
 
-def test_an_idle_selector_answers_at_once_and_a_busy_one_at_its_pace() -> None:
-    selector = PacedSelector(pace_seconds=0.2)
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        selector.register(reader, 1)
-        writer.send(b"x")
-        began = time.monotonic()
-        assert 1 == len(selector.select(5))
-        assert time.monotonic() - began < 0.1
-        assert 1 == len(selector.select(5))
-        assert 0.15 < time.monotonic() - began < 1
-        selector.close()
+def test_the_pauses_grow_to_the_longest_and_begin_anew_after_an_idle_time() -> None:
+    pace = Pace(16 << 20)
+    assert [0.002, 0.004, 0.008, LONGEST_SECONDS, LONGEST_SECONDS] == [pace.pause_seconds() for _ in range(5)]
+    pace.begin()
+    assert pace.pause_seconds() == FIRST_SECONDS
 
 
-def test_a_paced_selector_keeps_a_shorter_timeout_and_callbacks_wait_for_nobody() -> None:
-    selector = PacedSelector(pace_seconds=5)
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        selector.register(reader, 1)
-        writer.send(b"x")
-        selector.select(5)
-        began = time.monotonic()
-        assert [] == selector.select(0)
-        selector.select(0.05)
-        assert time.monotonic() - began < 1
-        selector.close()
+@pytest.mark.parametrize(
+    ("buffer_bytes", "seconds"), [(16 << 20, LONGEST_SECONDS), (4 << 20, 0.01024), (212_992, FIRST_SECONDS), (4096, FIRST_SECONDS)]
+)
+def test_a_small_buffer_allows_short_pauses_only(buffer_bytes: int, seconds: float) -> None:
+    assert seconds == Pace(buffer_bytes).longest_seconds
 
 
 # the buffer and its losses
@@ -208,9 +198,9 @@ def test_freebsds_losses_are_the_eighth_counter_of_its_statistics() -> None:
 
 def test_a_listener_that_was_closed_says_so() -> None:
     async def run() -> None:
-        listener = Listener(bind("127.0.0.1", 0, 65536), lambda: False, batching=True)
+        listener = Listener(bind("127.0.0.1", 0, 65536), Way.MANY)
         await listener.open()
-        waiting = asyncio.create_task(listener.receive())
+        waiting = asyncio.create_task(listener.readable())
         await asyncio.sleep(0)
         listener.close()
         with pytest.raises(udp.asyncio_dgram.TransportClosed):

@@ -32,7 +32,7 @@ from syslogauth.core.formats import (
     zimbra,
 )
 from syslogauth.core.formats.check import faults
-from syslogauth.core.formats.grammar import Format, any_prefix
+from syslogauth.core.formats.grammar import Format, Line, any_prefix
 from syslogauth.core.formats.looks import looks_like_login
 from syslogauth.core.login import Cut, Failed, Logout, Refusal, Report
 from syslogauth.core.message import Message
@@ -89,16 +89,21 @@ class Recogniser:
 
     def recognise(self, message: Message, *, escaped: bool = True) -> Report | Refusal:
         """What the message reports, or why it reports nothing. `escaped`: its source cannot have split it at a client's line feed."""
-        taken = [(form, found) for form in self.of(message) if (found := form.recognise(message)) is not Refusal.NOT_LOGIN]
+        if len(forms := self.of(message)) == 1:
+            return self._believed(forms[0], forms[0].recognise(message), escaped)
+        taken = [(form, found) for form in forms if (found := form.recognise(message)) is not Refusal.NOT_LOGIN]
         if len(taken) > 1:
             taken = [(form, found) for form, found in taken if form.site or found is not Refusal.AMBIGUOUS]
             if len(taken) != 1 or not taken[0][0].site:
                 return Refusal.AMBIGUOUS
         for form, found in taken:
-            if not (escaped or form.escapes or isinstance(found, Refusal | Failed | Cut)):
-                return Refusal.UNESCAPED_SOURCE
-            return found
+            return self._believed(form, found, escaped)
         return Refusal.NOT_LOGIN
+
+    def _believed(self, form: Format, found: Report | Refusal, escaped: bool) -> Report | Refusal:
+        if escaped or form.escapes or isinstance(found, Refusal | Failed | Cut):
+            return found
+        return Refusal.UNESCAPED_SOURCE
 
     def overlooks(self, message: Message) -> bool:
         """Whether the message looks like a login of a server that we know, and none of its formats knows what it is."""
@@ -120,11 +125,14 @@ def _under(form: Format, app_names: Mapping[bytes, bytes]) -> Format:
     more = {tag: form.app_names[known] for tag, known in app_names.items() if known in form.app_names}
     if not more:
         return form
-    lines = tuple(
-        replace(line, app_names=line.app_names | {tag for tag in more if app_names[tag] in line.app_names}) if line.app_names else line
-        for line in form.lines
-    )
-    return replace(form, app_names={**form.app_names, **more}, lines=lines)
+
+    def with_more(line: Line) -> Line:
+        if line.app_names is None:
+            return line
+        return replace(line, app_names=line.app_names | {tag for tag in more if app_names[tag] in line.app_names})
+
+    usual = form.usual and with_more(form.usual)
+    return replace(form, app_names={**form.app_names, **more}, lines=tuple(map(with_more, form.lines)), usual=usual)
 
 
 def _by_tag(formats: Iterable[tuple[Format, Mapping[bytes, str]]]) -> dict[bytes, tuple[Format, ...]]:

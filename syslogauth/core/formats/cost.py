@@ -13,6 +13,7 @@ from typing import Any
 LONGEST_TEXT = 8192  # stands for no bound: message.MAX_DATAGRAM_BYTES
 GREEDY_OR_LAZY = {"MAX_REPEAT", "MIN_REPEAT"}
 ONE_BYTE = {"LITERAL", "NOT_LITERAL", "IN", "ANY"}
+EVERY_BYTE = bytes(range(256))
 HOLDING = {"SUBPATTERN", "MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}  # and their last argument is what they hold
 
 
@@ -25,6 +26,7 @@ class Rival:
 
 
 Rivals = tuple[Rival, ...]
+_BYTES: dict[tuple[str, int], frozenset[int]] = {}  # what takes one byte -> the bytes that it takes
 
 
 def steps(pattern: re.Pattern[bytes]) -> int:
@@ -114,8 +116,11 @@ def _left(rivals: Rivals, needed: frozenset[int]) -> Rivals:
 
 
 def _bytes(item: Any, state: Any, flags: int) -> frozenset[int]:
-    pattern = _compiler.compile(_parser.SubPattern(state, [item]), flags)
-    return frozenset(code for code in range(256) if pattern.fullmatch(bytes((code,))))
+    key = (repr(item), flags)  # few are different, and each start of the daemon asks for thousands
+    if key not in _BYTES:
+        pattern = _compiler.compile(_parser.SubPattern(state, [item]), flags)
+        _BYTES[key] = frozenset(found.start() for found in pattern.finditer(EVERY_BYTE))
+    return _BYTES[key]
 
 
 def _product(rivals: Rivals) -> int:

@@ -14,12 +14,24 @@ may be short, but ends with what the server wrote.
 
 import re
 
-from syslogauth.core.address import pack
-from syslogauth.core.formats.grammar import ADDRESS, SERVICES, Format, Kind, Line, Sample, client_address, printable, quoted, whole
+from syslogauth.core.formats.grammar import (
+    ADDRESS,
+    SERVICES,
+    Format,
+    Kind,
+    Line,
+    Sample,
+    client_address,
+    local_address,
+    printable,
+    quoted,
+    whole,
+)
 from syslogauth.core.login import Login, Refusal
 from syslogauth.core.message import Message
 
-SERVICE_LOGIN = rb"(?:imap|pop3|submission|managesieve|sieve)-login: "
+OWN_STAMP = rb"(?:(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} \d\d) \d\d:\d\d:\d\d Info: )?"
+SERVICE_LOGIN = OWN_STAMP + rb"(?:imap|pop3|submission|managesieve|sieve)-login: "
 SERVICE = rb"(?P<service>imap|pop3|submission|managesieve|sieve)-login: "
 TAGS = {b"imap-login": "imap", b"pop3-login": "pop3", b"submission-login": "submission", b"managesieve-login": "managesieve"}
 NAME = rb"[^\x00-\x1f\x7f<>()]{1,320}?"
@@ -57,9 +69,15 @@ SHOWN_BYTES = 40  # of what is wrong, in an explanation
 LONGEST = 380  # a login of all elements and the longest addresses has some 330; a piece of PIPE_BUF, cut at FreeBSD 12's 480, still more
 
 # The order that Dovecot has by default, read in one go because nearly every login has it; the same classes, so the same answer
-USUAL_KEYS = (b"user=", b"method=", b"rip=", b"lip=", b"session=")
-USUAL = re.compile(
-    b"user=" + QUOTED + rb", method=([A-Za-z0-9_+-]{1,20}), rip=(" + ADDRESS + rb"), lip=(" + ADDRESS + rb")"
+USUAL = (
+    SERVICE
+    + rb"(?:Login|Logged in): user="
+    + QUOTED
+    + rb", method=([A-Za-z0-9_+-]{1,20}), rip=("
+    + ADDRESS
+    + rb"), lip=("
+    + ADDRESS
+    + rb")"
     rb"(?:, mpid=\d{1,10})?(?:, (?:TLS|secured))?(?:, session=<([A-Za-z0-9+/=]{0,64})>)?"
 )
 
@@ -73,8 +91,7 @@ def read(message: Message, found: re.Match[bytes]) -> Login | Refusal:
     text = part["elements"]
     if len(message.text) > LONGEST:
         return Refusal.AMBIGUOUS
-    usual = USUAL.fullmatch(text)
-    values = dict(zip(USUAL_KEYS, usual.groups(b""), strict=True)) if usual else _elements(text)[0]
+    values = _elements(text)[0]
     if not {b"user=", b"method=", b"rip=", b"lip="} <= values.keys():
         return Refusal.AMBIGUOUS
     user = values[b"user="]
@@ -87,13 +104,25 @@ def read(message: Message, found: re.Match[bytes]) -> Login | Refusal:
     address = client_address(values[b"rip="])
     if address is None:
         return Refusal.BAD_ADDRESS
-    local_address = pack(values[b"lip="].decode("ascii"))
     session = values.get(b"session=", b"").decode("ascii")
     return Login(
-        *("dovecot", service, printable(user), address, local_address, session),
+        *("dovecot", service, printable(user), address, local_address(values[b"lip="]), session),
         proxied=name is not None,
         end_key="" if name is not None else session,  # a proxy's end of session is its backend's matter
     )
+
+
+def read_usual(message: Message, found: re.Match[bytes]) -> Login | Refusal:
+    """The same for a line that is USUAL."""
+    service, user, method, remote, local, session = found.groups(b"")
+    if len(message.text) > LONGEST or b"rip=" in user:
+        return Refusal.AMBIGUOUS
+    if method.upper() == b"ANONYMOUS":
+        return Refusal.ANONYMOUS
+    if (address := client_address(remote)) is None:
+        return Refusal.BAD_ADDRESS
+    name = session.decode("ascii")
+    return Login("dovecot", SERVICES[service], printable(user), address, local_address(local), name, end_key=name)
 
 
 def explain(message: Message, found: re.Match[bytes]) -> str:
@@ -167,6 +196,7 @@ FORMAT = Format(
         Line(Kind.LOGIN, whole(OWN_2 + STARTED), app_names=OWN_FILE, proxied=True, read=read, explain=explain),
         Line(Kind.LOGOUT, whole(PROCESS + rb"(?:Disconnected|Connection closed|Logged out)[^\x00-\x1f\x7f]{0,512}"), app_names=SYSLOG),
     ),
+    usual=Line(Kind.LOGIN, whole(USUAL), app_names=SYSLOG, read=read_usual),
     begins=SERVICE_LOGIN + rb"(?:Login: |Logged in: |proxy\()",
     logout_begins=SESSION_OF + rb"[^ ]{1,320}>: (?:Disconnected|Connection closed|Logged out)",
     others=rb"(?!"

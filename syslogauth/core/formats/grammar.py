@@ -15,8 +15,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
-from syslogauth.core.address import UNUSABLE, pack
+from syslogauth.core.address import REMEMBERED_ADDRESSES, UNUSABLE, pack
 from syslogauth.core.login import Authenticated, Connected, Cut, Failed, Login, Logout, Refusal, Report
 from syslogauth.core.message import Message
 
@@ -69,6 +70,12 @@ class Line:
     read: Read | None = None
     explain: Explain | None = None
 
+    def taken(self, message: Message) -> re.Match[bytes] | None:
+        """The message's whole text as the line has it, under a tag that has this line."""
+        if self.app_names is None or message.app_name in self.app_names:
+            return self.pattern.fullmatch(message.text)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -101,6 +108,7 @@ class Format:
     text of every line begins that is a login or a part of one, `logout_begins` for the ends of sessions: the gate refuses the rest.
     `others` is one for how texts begin that the server writes too and that are no login: what is none of all these but looks like a
     login is counted as unrecognised. `file_app_names` are tags that only the server's own log file has: never taken from the network.
+    `usual` is a short way to the commonest login: what it takes another line takes too, with the same answer (held by tests).
     `escapes` is False for a server that logs a client's line feeds as they are: where a source may split a message there, its second
     half is the client's own line (law 2). `ends`: how the end of a session names it: "" (it is not logged), "session" (group),
     "process" (the same pid), "client" (the session where the line names one, else user and address, which may name several).
@@ -118,6 +126,7 @@ class Format:
     logout_begins: bytes = b""
     sequences: tuple[Sequence, ...] = ()
     logouts: tuple[tuple[str, str], ...] = ()  # (app_name, text): lines that must be read as the end of a session
+    usual: Line | None = None
     file_app_names: Mapping[bytes, str] = field(default_factory=dict)
     escapes: bool = True
     ends: str = ""
@@ -127,10 +136,15 @@ class Format:
 
     def recognise(self, message: Message) -> Report | Refusal:
         """What the message reports; NOT_LOGIN for what the format does not know."""
+        if self.usual and (found := self.usual.taken(message)):
+            return self._read(self.usual, message, found)
         for line in self.lines:
-            if (line.app_names is None or message.app_name in line.app_names) and (found := line.pattern.fullmatch(message.text)):
-                return line.read(message, found) if line.read else self.report(line, message, found)
+            if found := line.taken(message):
+                return self._read(line, message, found)
         return Refusal.NOT_LOGIN
+
+    def _read(self, line: Line, message: Message, found: re.Match[bytes]) -> Report | Refusal:
+        return line.read(message, found) if line.read else self.report(line, message, found)
 
     def report(self, line: Line, message: Message, found: re.Match[bytes]) -> Report | Refusal:
         """What a line of the format says, by its kind and groups."""
@@ -161,7 +175,7 @@ class Format:
             return Refusal.BAD_ADDRESS
         return Login(
             *(self.name, service, printable(user), address),
-            local_address=pack(part["local_address"].decode("ascii", "replace")) if part.get("local_address") else None,
+            local_address=local_address(part.get("local_address", b"")),
             session=part.get("session", b"").decode("ascii", "backslashreplace"),
             proxied=line.proxied,
             session_end=line.session_end,
@@ -196,10 +210,17 @@ def message_of(app_name: str, text: str, procid: str = "") -> Message:
     return Message(None, b"", b"", app_name.encode(), procid.encode(), text.encode())
 
 
+@lru_cache(maxsize=REMEMBERED_ADDRESSES)  # clients come again and again
 def client_address(text: bytes) -> bytes | None:
     """The packed address that a server logged; None where it is no address that a mail client can have."""
     address = pack(text.decode("ascii", "replace"))
     return None if address is None or address in UNUSABLE else address
+
+
+@lru_cache(maxsize=REMEMBERED_ADDRESSES)
+def local_address(text: bytes) -> bytes | None:
+    """The packed address of the server's own end; None where it is none, or was not logged."""
+    return pack(text.decode("ascii", "replace")) if text else None
 
 
 def printable(field: bytes) -> str:

@@ -12,7 +12,6 @@ Both mentions of the user must agree: a name that holds the words between them w
 """
 
 import re
-from dataclasses import replace
 
 from syslogauth.core.formats.grammar import ADDRESS, Format, Kind, Line, Sample, whole
 from syslogauth.core.login import Login, Refusal, Report
@@ -27,7 +26,7 @@ def read(message: Message, found: re.Match[bytes]) -> Report | Refusal:
     if found["user"] != found["again"]:
         return Refusal.AMBIGUOUS
     login = FORMAT.report(LOGIN, message, found)
-    return replace(login, end_key=f"tpop3d[{found['child'].decode('ascii')}]") if isinstance(login, Login) else login
+    return login._replace(end_key=f"tpop3d[{found['child'].decode('ascii')}]") if isinstance(login, Login) else login
 
 
 LOGIN = Line(

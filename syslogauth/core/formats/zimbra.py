@@ -12,7 +12,6 @@ forwarder of the own log file may leave the time at the beginning (`2024-05-11 1
 """
 
 import re
-from dataclasses import replace
 
 from syslogauth.core.formats.grammar import ADDRESS, Format, Kind, Line, Sample, client_address, whole
 from syslogauth.core.login import Login, Refusal, Report
@@ -33,7 +32,7 @@ def read(message: Message, found: re.Match[bytes]) -> Report | Refusal:
     if not isinstance(login, Login) or b"oip" not in values:
         return login
     address = client_address(values[b"oip"]) if re.fullmatch(ADDRESS, values[b"oip"]) else None
-    return replace(login, address=address, via=login.address) if address else Refusal.BAD_ADDRESS
+    return login._replace(address=address, via=login.address) if address else Refusal.BAD_ADDRESS
 
 
 PATTERN = whole(
