@@ -7,10 +7,12 @@ All u64 are big endian, Unix milliseconds; FOR_EVER_MS is without an end. The la
 costs one key for each prefix length that some network has: normally one or two.
 """
 
-from collections.abc import Iterator
-
 from syslogauth.environment import Environment, View
 from syslogauth.record import U64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Network = tuple[bytes, int]  # its first address, packed, and the length of its prefix
 
@@ -21,14 +23,14 @@ def until(view: View, address: bytes) -> int:
     return max(latest, *(until_ms for _, until_ms in covering(view, address)), 0) if view.had("denied_networks") else latest
 
 
-def of(view: View, address: bytes) -> Iterator[tuple[Network, int]]:
+def of(view: View, address: bytes) -> "Iterator[tuple[Network, int]]":
     """The denial of the address itself, and of every network that holds it, and until when, Unix milliseconds."""
     if until_ms := view.time("denies", address):
         yield whole(address), until_ms
     yield from covering(view, address)
 
 
-def covering(view: View, address: bytes) -> Iterator[tuple[Network, int]]:
+def covering(view: View, address: bytes) -> "Iterator[tuple[Network, int]]":
     """Every denied network that holds the address, and until when, Unix milliseconds."""
     if not view.had("denied_networks"):
         return
@@ -64,7 +66,7 @@ def whole(address: bytes) -> Network:
     return address, 8 * len(address)
 
 
-def scan(environment: Environment) -> Iterator[tuple[Network, int]]:
+def scan(environment: Environment) -> "Iterator[tuple[Network, int]]":
     """Every denial and until when, Unix milliseconds: the addresses, then the networks."""
     for address, until_ms in environment.scan("denies"):
         yield whole(address), U64.unpack(until_ms)[0]

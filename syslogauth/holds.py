@@ -15,13 +15,15 @@ unless the opening lies ahead of the clock, which has been set back then.
 """
 
 import struct
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections import namedtuple  # as in record.py
 
 from syslogauth.environment import View
 from syslogauth.record import FOR_EVER_MS, U64, ms, prolonged
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from syslogauth.core.login import Closed, Opened
 
 SESSION = struct.Struct(">QQQI")
@@ -29,9 +31,10 @@ HELD = struct.Struct(">IQ")
 SESSIONS_AN_ADDRESS = 4  # on average: a full table takes that many
 
 
-class Session(NamedTuple):
+class Session(namedtuple("Session", ("opened_at", "held_until", "grace", "sessions", "address"))):
     """A row of `sessions`. Times and grace in milliseconds; `sessions` counts those that share the key."""
 
+    __slots__ = ()
     opened_at: int
     held_until: int
     grace: int
@@ -101,7 +104,7 @@ def overdue(view: View, longest_ms: int, now_ms: int, at_most: int) -> list[byte
     return found
 
 
-def forget(view: View, ends: Iterable[bytes], longest_ms: int, now_ms: int) -> list[bytes]:
+def forget(view: View, ends: "Iterable[bytes]", longest_ms: int, now_ms: int) -> list[bytes]:
     """Forget the sessions whose logout was lost, and pull back those ahead of the clock. Whose last one was forgotten."""
     changed = []
     for end in ends:

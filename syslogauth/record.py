@@ -10,36 +10,36 @@
         30      -  service, server, user (of a manual grant: the note), hostname, peer: each its length in one byte, then UTF-8
                    of at most 255 bytes
 
-Bounds are stored in the order of their fields, u64 milliseconds. The functions here are the only ones that know all this. Named tuples, not
-dataclasses: `syslogauth test` imports this, and must start within milliseconds. A record of a version or kind that this program does not
-know is a ValueError, wherever it is read.
+Bounds are stored in the order of their fields, u64 milliseconds. The functions here are the only ones that know all this. A record of a
+version or kind that this program does not know is a ValueError, wherever it is read.
 """
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from syslogauth.core.login import Grant
+from collections import namedtuple  # not typing.NamedTuple: `syslogauth test` imports this, and typing takes 14 ms of its 40
 
 KINDS = ("login", "manual", "held")
 LOGIN, MANUAL, HELD = range(3)
 FOR_EVER_MS = 2**63 - 1
+MAX_COUNT = 2**32 - 1
+LENGTHS = [bytes((length,)) for length in range(256)]
 
 VERSION = 1
 HEAD = struct.Struct(">BBQQQI")
 EXPIRY = struct.Struct(">BBQ")
 U64 = struct.Struct(">Q")
+TEXTS_AT = HEAD.size
 
 
-class Bounds(NamedTuple):
+class Bounds(namedtuple("Bounds", ("login_seconds", "manual_seconds", "held_seconds"), defaults=(0.0,))):
     """How far ahead an expiry may lie, by kind, in seconds (law 4): a poisoned or post-dated record ends all the same.
 
     `login_seconds` is the longest grace. `held_seconds` is how long a session may hold a grant, with the grace after it; 0: not at all.
     """
 
+    __slots__ = ()
     login_seconds: float
     manual_seconds: float
-    held_seconds: float = 0.0
+    held_seconds: float
 
     def latest_ms(self, kind: int, now_ms: int) -> int:
         return now_ms + int(1000 * self[kind])
@@ -52,55 +52,68 @@ class Bounds(NamedTuple):
         return cls(*(part / 1000 for part in struct.unpack(">3Q", stored)))
 
 
-class Entry(NamedTuple):
+class Entry(namedtuple("Entry", "address kind expires_at granted_at refreshed_at count service server user hostname peer")):
     """One record. Times are Unix seconds; `expires_at` is as stored, before the bounds."""
 
+    __slots__ = ()
     address: bytes
     kind: str
     expires_at: float
     granted_at: float
     refreshed_at: float
-    count: int  # type: ignore[assignment] # hides tuple.count(), which nobody asks for
+    count: int  # hides tuple.count(), which nobody asks for
     service: str
     server: str
     user: str
     hostname: str
     peer: str
 
-    @classmethod
-    def of(cls, grant: "Grant") -> "Entry":
-        """The entry of a login's grant."""
-        where = (grant.service, grant.server, grant.user, grant.hostname, grant.peer)
-        return cls(grant.address, "login", grant.expires_at, grant.granted_at, grant.granted_at, grant.count, *where)
-
-    def merged(self, new: "Entry") -> "Entry":
-        """One entry of two: the later expiry with what belongs to it, the whole span, all logins."""
-        later = new if new.expires_at >= self.expires_at else self
-        return later._replace(
-            granted_at=min(self.granted_at, new.granted_at),
-            refreshed_at=max(self.refreshed_at, new.refreshed_at),
-            count=self.count + new.count,
-        )
-
 
 def encode(entry: Entry) -> bytes:
     """The record's bytes; texts longer than 255 bytes are cut."""
     times = (ms(entry.expires_at), ms(entry.granted_at), ms(entry.refreshed_at))
-    head = HEAD.pack(VERSION, KINDS.index(entry.kind), *times, min(entry.count, 0xFFFFFFFF))
-    texts = (text.encode("utf-8", "replace")[:255] for text in (entry.service, entry.server, entry.user, entry.hostname, entry.peer))
-    return head + b"".join(bytes((len(text),)) + text for text in texts)
+    head = HEAD.pack(VERSION, KINDS.index(entry.kind), *times, min(entry.count, MAX_COUNT))
+    return head + texts(entry.service, entry.server, entry.user, entry.hostname, entry.peer)
+
+
+def texts(*fields: str) -> bytes:
+    """Texts as a record holds them."""
+    cut = (field.encode("utf-8", "replace")[:255] for field in fields)
+    return b"".join(LENGTHS[len(field)] + field for field in cut)
+
+
+def first(kind: int, expires_ms: int, at_ms: int, count: int, said: bytes) -> bytes:
+    """The record of an address that enters at that time. `said` is what texts() makes of its five texts."""
+    return HEAD.pack(VERSION, kind, expires_ms, at_ms, at_ms, min(count, MAX_COUNT)) + said
+
+
+def renewed(record: bytes, live_ms: int, kind: int, expires_ms: int, at_ms: int, count: int, said: bytes) -> bytes | None:
+    """The record after one more grant: the later expiry with what belongs to it, the whole span, all logins.
+
+    None where it does not last beyond `live_ms`, or is of another version.
+    """
+    version, old_kind, old_expires_ms, granted_ms, refreshed_ms, old_count = HEAD.unpack_from(record)
+    if old_expires_ms <= live_ms or version != VERSION or old_kind > HELD:
+        return None
+    if expires_ms < old_expires_ms:
+        kind, expires_ms, said = old_kind, old_expires_ms, record[TEXTS_AT:]
+    if at_ms < granted_ms:
+        granted_ms = at_ms
+    if at_ms > refreshed_ms:
+        refreshed_ms = at_ms
+    return HEAD.pack(VERSION, kind, expires_ms, granted_ms, refreshed_ms, min(old_count + count, MAX_COUNT)) + said
 
 
 def decode(address: bytes, record: bytes) -> Entry:
     """The entry of a record. ValueError as expiry()."""
     kind, _ = expiry(record)
     _, _, expires, granted, refreshed, count = HEAD.unpack_from(record)
-    texts, at = [], HEAD.size
+    fields, at = [], TEXTS_AT
     for _ in range(5):
         end = at + 1 + record[at]
-        texts.append(record[at + 1 : end].decode("utf-8", "replace"))
+        fields.append(record[at + 1 : end].decode("utf-8", "replace"))
         at = end
-    return Entry(address, KINDS[kind], expires / 1000, granted / 1000, refreshed / 1000, count, *texts)
+    return Entry(address, KINDS[kind], expires / 1000, granted / 1000, refreshed / 1000, count, *fields)
 
 
 def expiry(record: bytes) -> tuple[int, int]:
@@ -129,11 +142,13 @@ def user_bytes(record: bytes | None) -> bytes:
     """The user of a login's record, as it is stored; empty where it names none, and for a manual grant."""
     if record is None or record[0] != VERSION or record[1] == MANUAL:
         return b""
-    at = HEAD.size
-    for _ in ("service", "server"):
-        at += 1 + record[at]
+    at = TEXTS_AT
+    at += 1 + record[at]
+    at += 1 + record[at]
     return record[at + 1 : at + 1 + record[at]]
 
 
 def ms(seconds: float) -> int:
+    if 0 <= seconds < 1e15:  # nearly always; min() and max() take three times as long
+        return round(seconds * 1000)
     return max(0, round(min(seconds * 1000, FOR_EVER_MS)))

@@ -19,10 +19,10 @@ from syslogauth import changelog, denials, holds
 from syslogauth.core.login import Closed, Grant, Opened
 from syslogauth.denials import Network
 from syslogauth.environment import SLICE, Environment, TableError, View
-from syslogauth.grants import delete, put
+from syslogauth.grants import Records, Times, by_login, delete, login_texts
 from syslogauth.limits import Brakes, Limits, build
-from syslogauth.record import FOR_EVER_MS, HEAD, U64, Bounds, Entry, decode, ms
-from syslogauth.standing import Standing, kept_bounds, live_until, lives, standing
+from syslogauth.record import FOR_EVER_MS, HEAD, LOGIN, MANUAL, U64, Bounds, Entry, decode, ms, texts
+from syslogauth.standing import Standing, held_ms, kept_bounds, live_until, standing
 from syslogauth.sweep import settle, sweep
 
 __all__ = ["Committed", "Standing", "Table", "TableError"]
@@ -45,6 +45,7 @@ class Table:
     """The open environment. `directory` is made (0700) where it is missing.
 
     A reader (`readonly`) takes the map size and the bounds from the table itself: those of the daemon. Raises TableError, OSError.
+    `metasync`: as in environment.py; receivers do without.
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class Table:
         bounds: Bounds | None = None,
         readonly: bool = False,
         limits: Limits = Limits(),  # noqa: B008 - it is immutable
+        metasync: bool = True,
     ) -> None:
         self.max_addresses = max_addresses
         self.limits = limits
         self.sessions_refused = 0  # there were too many; their grants end by the grace alone
-        self._environment = Environment(directory, max_addresses, readonly)
+        self._environment = Environment(directory, max_addresses, readonly, metasync)
         with self._environment.begin() as view:
             kept = kept_bounds(view)
         self.bounds = bounds or kept
@@ -94,51 +96,60 @@ class Table:
             self._log(view, list(kept.keys() ^ wanted.keys()))
 
     def commit(self, grants: Iterable[Grant], now: float, sessions: Iterable[Opened | Closed] = ()) -> Committed:
-        """Store a batch of logins, and then of openings and ends of sessions, in one transaction, durable on return.
+        """Store a batch of logins, and then of openings and ends of sessions, in one transaction, durable on return (see `metasync`).
 
         Raises TableError, and then nothing of it is stored.
         """
-        counts, now_ms = dict.fromkeys(Committed._fields, 0), ms(now)
-        granted: set[bytes] = set()
+        counts, times, now_ms = dict.fromkeys(Committed._fields, 0), Times(), ms(now)
         changed: list[bytes] = []
+        grants = list(grants)
         with self._environment.begin(write=True) as view:
+            records = Records(view, [grant.address for grant in grants])
             flushed = view.time("meta", b"flushed_at")
             denied, revoked = view.had("denies") or view.had("denied_networks"), view.had("revoked")
-            brakes = Brakes(view, self.limits, self.bounds, now_ms) if any(self.limits) else None
-            room = self.max_addresses - view.count("grants")
-            for grant in grants:
-                address, granted_ms = grant.address, ms(grant.granted_at)
+            brakes = Brakes(view, records, self.limits, self.bounds, now_ms)
+            room = self.max_addresses - view.count("grants") if len(records.found) < len(grants) else 0  # asked of new addresses alone
+            for address, expires_at, granted_at, service, server, user, hostname, peer, count in grants:  # by name takes 0.4 us more
+                until_ms, granted_ms = times[expires_at], times[granted_at]
+                said = login_texts(service, server, user, hostname, peer)
+                record = records.found.get(address)
                 if denied and denials.until(view, address) > now_ms:
                     became = "denied"
                 elif granted_ms <= flushed or (revoked and granted_ms <= view.time("revoked", address)):
                     became = "revoked"
-                elif (record := view.get("grants", address)) is None and room <= 0:
+                elif record is None and room <= 0:
                     became = "full"
-                elif lives(view, self.bounds, address, record, now_ms):
+                elif record is not None and (
+                    records.renew(address, now_ms, LOGIN, until_ms, granted_ms, count, said)
+                    or (
+                        held_ms(view, self.bounds, address, now_ms) > now_ms
+                        and records.renew(address, 0, LOGIN, until_ms, granted_ms, count, said)
+                    )
+                ):
                     became = "refreshed"
-                else:
-                    became = (brakes and brakes.stop(grant, counts["new"])) or "new"
-                if became in ("new", "refreshed"):
-                    put(view, Entry.of(grant), record, fresh=became == "new")
-                    granted.add(address)
-                if became == "new":
+                elif not (became := brakes.stop(address, crowd := by_login(user) if records.indexed else b"", counts["new"])):
+                    became = "new"
+                    records.enter(address, LOGIN, until_ms, granted_ms, count, said, crowd)
                     room -= record is None
                     changed.append(address)
                 counts[became] += 1
-            if brakes:
-                brakes.keep(counts["new"])
-            self._log(view, changed + self._follow(view, sessions, granted, now_ms))
+            records.write()
+            brakes.keep(counts["new"])
+            self._log(view, changed + self._follow(view, sessions, records.written, now_ms))
         return Committed(**counts)
 
     def grant(self, address: bytes, seconds: float, note: str, now: float) -> bool:
         """A manual grant, at most the bound of its kind; False where the address is denied."""
         until = now + min(seconds, self.bounds.manual_seconds)
-        entry = Entry(address, "manual", until, now, now, 1, "", "", note, "", "")
         with self._environment.begin(write=True) as view:
             if denials.until(view, address) > ms(now):
                 return False
-            record = view.get("grants", address)
-            put(view, entry, record, fresh=not lives(view, self.bounds, address, record, ms(now)))
+            records = Records(view, [address])
+            put = MANUAL, ms(until), ms(now), 1, texts("", "", note, "", "")
+            live_ms = 0 if held_ms(view, self.bounds, address, ms(now)) > ms(now) else ms(now)
+            if not records.renew(address, live_ms, *put):
+                records.enter(address, *put)
+            records.write()
             self._log(view, [address])
         return True
 
@@ -258,6 +269,10 @@ class Table:
         """What entered or left since sequence number `after`. An address may come twice."""
         with self._environment.begin() as view:
             return changelog.since(view.txn, view.database("changes"), after)
+
+    def commits(self) -> int:
+        """The number of the last commit of any process: while it stays, nothing has been written. Costs less than a look at the log."""
+        return self._environment.commits()
 
     def sizes(self) -> dict[str, int]:
         """entries, denies, sessions, used_bytes, map_size_bytes."""

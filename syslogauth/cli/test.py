@@ -3,10 +3,9 @@
 fail2ban asks it for every ban: so it reads one setting, opens the table and gets one record, and imports nothing else.
 """
 
-import argparse
 import os
 import time
-from socket import AF_INET, AF_INET6, inet_pton
+from _socket import AF_INET, AF_INET6, inet_pton  # socket itself takes 10 ms: it imports selectors and makes enums
 
 from syslogauth import where
 from syslogauth.cli import EX_NO, CommandError
@@ -15,12 +14,20 @@ from syslogauth.ownership import act_as_owner
 from syslogauth.record import ms
 from syslogauth.standing import kept_bounds, live_until
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
-def main(arguments: argparse.Namespace) -> int:
-    address = _packed(arguments.address)
+
+def main(arguments: "argparse.Namespace") -> int:
+    return answer(arguments.address, arguments.config)
+
+
+def answer(text: str, config: str | None) -> int:
+    """The exit code for an address. `config`: a file other than the usual one."""
+    address = _packed(text)
     try:
-        text, file = where.read(arguments.config)
-        directory = where.document(text, file).get("state_directory") or where.default_state_directory()
+        directory = where.state_directory(*where.read(config)) or where.default_state_directory()
         act_as_owner(directory)
         with Environment(f"{directory}/table", 0, readonly=True).begin() as view:
             until_ms = live_until(view, kept_bounds(view), address, ms(time.time()))

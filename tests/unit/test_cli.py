@@ -1,5 +1,8 @@
 """The words of a command line, and the configuration that every command takes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,10 +73,10 @@ def test_check_config_tells_what_a_right_file_means(bare: Site) -> None:
 
 
 def test_check_config_tells_every_mistake_on_a_line_of_its_own(bare: Site) -> None:
-    bare.config.write_text("[policy]\ngrace = 1\n[listen]\nworkers = 2\n")
+    bare.config.write_text("[policy]\ngrace = 1\n[listen]\nworkers = 0\n")
     done = bare.ask("check-config")
     assert 78 == done.returncode
-    expected = [f"{bare.config}: listen.workers: 2 receiving", f"{bare.config}: policy.grace: no such setting"]
+    expected = [f"{bare.config}: listen.workers: 0 receiving", f"{bare.config}: policy.grace: no such setting"]
     assert [True, True] == [start in line for start, line in zip(expected, done.stderr.splitlines(), strict=True)]
 
 
@@ -86,3 +89,27 @@ def test_the_environment_names_the_configuration_and_the_option_beats_it(site: S
     environment = {"SYSLOGAUTH_CONFIG": str(site.config)}
     assert 0 == ask(["test", A], environment=environment).returncode
     assert 1 == ask(["test", A, "--config", str(empty.config)], environment=environment).returncode
+
+
+# test ADDRESS, which fail2ban asks for every ban
+
+SLOW = {"argparse", "asyncio", "contextlib", "dataclasses", "enum", "re", "socket", "tomllib", "typing"}
+
+
+def test_the_verb_test_imports_nothing_that_takes_long(site: Site) -> None:
+    """Start-up is most of what it costs: the modules that it adds to those of a bare interpreter are few, and each is quick."""
+    program = (
+        "import sys; before = set(sys.modules); from syslogauth.__main__ import main;"
+        f"main(['test', {A!r}]); print(*sorted(set(sys.modules) - before))"
+    )
+    environment = {**os.environ, "SYSLOGAUTH_CONFIG": str(site.config)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True, env=environment)
+    assert "syslogauth.standing" in done.stdout.split()
+    assert set() == SLOW & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("words", [["test", "-h"], ["test", "--help", A], ["test", A, "--help"]])
+def test_the_short_way_of_the_verb_test_leaves_options_to_the_parser(words: list[str]) -> None:
+    done = ask(words)
+    assert 0 == done.returncode
+    assert done.stdout.startswith("usage: syslogauth test ")

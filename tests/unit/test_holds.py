@@ -373,6 +373,6 @@ def test_looks_that_nobody_needs_do_not_pile_up(table: Table, monkeypatch: pytes
         connect(table, "s", A, NOW + 100 * at)
         roster.advance(NOW + 100 * at, 100 * at)
         close(table, "s", NOW + 100 * at + 50)  # seen when the next one is open
-        assert len(roster._due) <= 20
+        assert len(roster._known.agenda) <= 20
     last = NOW + 100 * 199 + 50
     assert [{A, B}, {B}, set()] == turns(roster, last + GRACE - 1, last + GRACE, NOW + HOLD)

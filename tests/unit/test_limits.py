@@ -1,10 +1,13 @@
 """Abuse brakes: they stop addresses that are new, and nobody who is live."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lmdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syslogauth.core.login import Closed, Grant, Opened
 from syslogauth.environment import FIRST_NAMES
@@ -205,6 +208,59 @@ def test_an_index_whose_build_was_cut_short_is_built_again(make: Make) -> None:
         view.put("meta", b"users", BUILDING)
     table = make(5)
     assert {(by_user(b"alice"), v4(1)), (by_user(b"alice"), v4(2))} == rows(table)
+
+
+def test_an_address_that_leaves_a_user_and_comes_back_in_one_batch_is_his(make: Make) -> None:
+    table = make(100)
+    log_in(table, v4(1))
+    table.commit([login(v4(1), NOW + n, user) for n, user in enumerate(("bob", "alice"), 1)], NOW + 2)
+    assert {(by_user(b"alice"), v4(1))} == rows(table)
+    table.commit([login(v4(1), NOW + n, user) for n, user in enumerate(("bob", "alice", "bob"), 3)], NOW + 5)
+    assert {(by_user(b"bob"), v4(1))} == rows(table)
+
+
+def test_an_address_that_was_over_and_comes_back_by_another_user_is_indexed_anew(make: Make) -> None:
+    table = make(2)
+    log_in(table, v4(1))
+    assert Committed(new=1) == log_in(table, v4(1), at=NOW + GRACE, user="bob")
+    assert {(by_user(b"bob"), v4(1))} == rows(table)
+
+
+def test_who_changes_to_a_user_in_a_batch_counts_there_for_the_rest_of_it(make: Make) -> None:
+    table = make(2)
+    log_in(table, v4(1), user="bob")
+    logins = [login(v4(2), NOW + 1), login(v4(1), NOW + 1), login(v4(3), NOW + 1)]
+    assert Committed(new=1, refreshed=1, user_limit=1) == table.commit(logins, NOW + 1)
+
+
+def test_who_left_a_user_before_another_was_found_full_is_not_taken_off_twice(make: Make) -> None:
+    table = make(2)
+    log_in(table, v4(1), v4(2), user="bob")
+    log_in(table, v4(3), v4(4), user="alice")
+    batch = [(v4(1), "carol"), (v4(5), "alice"), (v4(6), "bob"), (v4(7), "bob")]
+    assert Committed(refreshed=1, user_limit=2, new=1) == table.commit([login(address, NOW + 1, user) for address, user in batch], NOW + 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 7), st.sampled_from("abc"), st.booleans()), max_size=12), max_size=5),
+    st.integers(1, 4),
+    st.integers(1, 4),
+)
+def test_a_batch_is_limited_as_its_logins_one_by_one_and_the_index_stays_right(
+    batches: list[list[tuple[int, str, bool]]], per_user: int, per_ipv6_64: int
+) -> None:
+    """An address belongs to one user here: a place that is given up within a batch is free only from the next one on."""
+    with tempfile.TemporaryDirectory() as directory:
+        whole, single = (Table(Path(directory) / name, 100, BOUNDS, limits=Limits(per_user, per_ipv6_64)) for name in ("whole", "single"))
+        for turn, batch in enumerate(batches):
+            at = NOW + turn * GRACE / 2
+            logins = [login(v6(ord(user), n) if ipv6 else v4(256 * ord(user) + n), at, user) for n, user, ipv6 in batch]
+            one_by_one = [single.commit([one], at) for one in logins]
+            assert Committed(*(sum(counts) for counts in zip(*one_by_one, strict=True))) == whole.commit(logins, at)
+            assert {(by_user(entry.user.encode()), entry.address) for entry in whole.entries()} == rows(whole)
+        whole.close()
+        single.close()
 
 
 # a table of an older version

@@ -326,10 +326,12 @@ def test_the_figures_of_the_table(table: Table) -> None:
     assert 0 < sizes["used_bytes"] < sizes["map_size_bytes"] == map_size_bytes(1000)
 
 
-def test_a_commit_is_durable_when_it_returns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metasync", [True, False])
+def test_what_was_committed_survives_a_kill_at_once(tmp_path: Path, metasync: bool) -> None:
     program = (
         "import os, sys; from pathlib import Path; from syslogauth.table import Table; from syslogauth.record import Bounds;"
-        "from syslogauth.core.login import Grant; t = Table(Path(sys.argv[1]), 1000, Bounds(1800, 86400));"
+        "from syslogauth.core.login import Grant; "
+        f"t = Table(Path(sys.argv[1]), 1000, Bounds(1800, 86400), metasync={metasync});"
         f"t.commit([Grant({A!r}, {NOW + GRACE}, {NOW}, '', '', '', '', '')], {NOW}); os.kill(os.getpid(), 9)"
     )
     assert -9 == subprocess.run([sys.executable, "-c", program, tmp_path / "table"], check=False, timeout=30).returncode
