@@ -6,27 +6,45 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
 from syslogauth.control import Control
-from syslogauth.metrics import Ledger
+from syslogauth.ledger import Ledger
 
 PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 SETTLED_SECONDS = 30.0  # a child that lived this long starts from the first pause again
 HUNG_SECONDS = 20.0  # longer than an exporter tries to get the lock of a map
 EMPTYING_SECONDS = 60.0
+LOOK_SECONDS = 10.0
+SILENT_LOOKS = 3  # looks rather than seconds: a machine that was suspended must not end in the death of all that could not beat
 
 
 class Child:
-    """`ready`, `reason` and `last_beat` (monotonic) are what it said last."""
+    """`ready`, `reason` and `last_beat` (monotonic) are what it said last; `told` is called with what else it says.
 
-    def __init__(self, role: str, ledger: Ledger, log: structlog.stdlib.BoundLogger) -> None:
+    `role` is its verb, `name` what logs and metrics call it. `watched`: kill it where it falls silent, for as long as it hangs its
+    sockets fill up, and it may hold the table's writer lock.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        name: str,
+        ledger: Ledger,
+        log: structlog.stdlib.BoundLogger,
+        *,
+        watched: bool = False,
+        told: Callable[["Child", dict[str, Any]], None] = lambda child, message: None,
+    ) -> None:
         self.role = role
+        self.name = name
         self.ledger = ledger
         self.log = log
+        self.watched = watched
+        self.told = told
         self.ready = False
         self.reason = "not started yet"
         self.up = False
@@ -39,9 +57,10 @@ class Child:
         self._maps = "keep"  # what a stop leaves in them
         self._deadline = 0.0
 
-    def start(self, first: dict[str, Any], sockets: Sequence[int]) -> None:
-        """Keep it running from now on. `first` is the line with the configuration."""
+    def start(self, first: Callable[[], dict[str, Any]], sockets: Sequence[int]) -> None:
+        """Keep it running from now on. `first` makes the line that each life of it begins with: the configuration."""
         self._stopping.clear()
+        self.last_beat = time.monotonic()
         self._keeping = asyncio.create_task(self._keep(first, sockets))
 
     async def stop(self, maps: str) -> bool:
@@ -52,33 +71,37 @@ class Child:
         self._maps = maps
         self._deadline = time.monotonic() + (EMPTYING_SECONDS if maps == "empty" else 0.0)
         self._stopping.set()
-        if self._control is not None:
-            self._send(self._control, {"stop": maps})
+        self.tell({"stop": maps})
         if self._keeping is None:
             return True
         while not (await asyncio.wait([self._keeping], timeout=HUNG_SECONDS))[0]:
-            self.log.error("did not stop in time; killed", child=self.role)
+            self.log.error("did not stop in time; killed", child=self.name)
             if self._process is not None:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
         ended_well, self._keeping = self._keeping.result(), None
         return ended_well
 
-    async def _keep(self, first: dict[str, Any], sockets: Sequence[int]) -> bool:
+    def tell(self, message: dict[str, Any]) -> None:
+        """Say it, if it runs; another life of it learns from its first line."""
+        if self._control is not None:
+            self._send(self._control, message)
+
+    async def _keep(self, first: Callable[[], dict[str, Any]], sockets: Sequence[int]) -> bool:
         deaths = 0
         while True:
             began = time.monotonic()
             try:
                 code = await self._run(first, sockets)
             except OSError as error:  # no descriptor or no memory left for another process
-                self.log.error("cannot be started", child=self.role, error=str(error))
+                self.log.error("cannot be started", child=self.name, error=str(error))
                 code = os.EX_OSERR
             if self._stopping.is_set() and (code == 0 or self._maps == "keep" or time.monotonic() >= self._deadline):
                 return code == 0
             deaths = 1 if time.monotonic() - began > SETTLED_SECONDS else deaths + 1
             pause = PAUSES_SECONDS[min(deaths, len(PAUSES_SECONDS)) - 1]
             self.restarts += 1
-            self.log.error("died; starting it again", child=self.role, exit_code=code, pause_seconds=pause)
+            self.log.error("died; starting it again", child=self.name, exit_code=code, pause_seconds=pause)
             await self._wait(pause)
             if self._stopping.is_set() and self._maps == "keep":
                 return True
@@ -91,13 +114,13 @@ class Child:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    async def _run(self, first: dict[str, Any], sockets: Sequence[int]) -> int:
+    async def _run(self, first: Callable[[], dict[str, Any]], sockets: Sequence[int]) -> int:
         """One life of it. Its exit code, negative for a signal. Raises OSError where it cannot be started."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         try:
             arguments = [self.role, "--control", str(theirs.fileno()), *(word for fd in sockets for word in ("--socket", str(fd)))]
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "syslogauth", *arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *sockets)
             )
         except OSError:
@@ -109,18 +132,30 @@ class Child:
         self._control = control = Control(ours)
         loop.add_reader(ours, self._hear, control)
         try:
-            self._send(control, first)
+            self._send(control, {"process": self.name, **first()})
             if self._stopping.is_set():  # asked while it was being started
                 self._send(control, {"stop": self._maps})
-            code = await self._process.wait()
+            code = await self._end_of(process)
             self._hear(control)
         finally:
             loop.remove_reader(ours)
             loop.remove_writer(ours)
             ours.close()
             self._control, self.up, self.ready, self.reason = None, False, False, "not running"
-            self.ledger.end(self.role)
+            self.ledger.end(self.name)
         return code
+
+    async def _end_of(self, process: asyncio.subprocess.Process) -> int:
+        silent = 0
+        while True:
+            beat, ended = self.last_beat, asyncio.create_task(process.wait())
+            if (await asyncio.wait([ended], timeout=LOOK_SECONDS if self.watched else None))[0]:
+                return ended.result()
+            ended.cancel()
+            silent = silent + 1 if beat == self.last_beat else 0
+            if silent >= SILENT_LOOKS:
+                self.log.error("does not answer; killed", child=self.name)
+                process.kill()
 
     def _send(self, control: Control, message: dict[str, Any]) -> None:
         """Send it, the rest as the socket takes it: FreeBSD's socket pairs hold 8 KiB, and a configuration may be longer."""
@@ -137,6 +172,9 @@ class Child:
             asyncio.get_running_loop().remove_reader(control.sock)
             return
         for message in messages:
+            if "samples" not in message:
+                self.told(self, message)
+                continue
             self.ready, self.reason = message["ready"], message["reason"]
             self.last_beat = time.monotonic()
-            self.ledger.update(self.role, message["samples"])
+            self.ledger.update(self.name, message["samples"])

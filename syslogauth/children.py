@@ -1,4 +1,4 @@
-"""The two children of the daemon, put together from the configuration: `syslogauth receiver` and `syslogauth exporter`.
+"""The children of the daemon, put together from the configuration: `syslogauth receiver` and `syslogauth exporter`.
 
 Both are started by the parent alone, by exec (LMDB must not be forked), with a control socket whose first line is the configuration. A
 table that cannot be opened is one line and EX_TEMPFAIL: the parent tries again.
@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -19,7 +20,7 @@ from syslogauth.assembly import intake_of, maps_of, table_of, unescaping
 from syslogauth.config import Config
 from syslogauth.control import Control
 from syslogauth.exporter import Exporter, emptied
-from syslogauth.listeners.udp import Listener, PacedSelector, self_test
+from syslogauth.listeners.udp import Listener, Way, self_test
 from syslogauth.logs import configure
 from syslogauth.maps import Map
 from syslogauth.ownership import take_lock
@@ -32,32 +33,30 @@ START_SECONDS = 30.0
 def receiver(control: int, sockets: Sequence[int]) -> int:
     """The receiving process. `sockets` are descriptors of bound UDP sockets. Its exit code."""
 
-    def run(config: Config, table: Table, line: Control, log: structlog.stdlib.BoundLogger) -> bool:
-        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(PacedSelector())) as runner:
-            runner.run(_receive(config, table, line, log, [socket.socket(fileno=fd) for fd in sockets]))
+    def run(first: First, config: Config, table: Table, line: Control, log: structlog.stdlib.BoundLogger) -> bool:
+        process = Receiver(intake_of(config), table, line, log, first["process"])
+        process.learn(first["own_addresses"])
+        asyncio.run(_receive(config, process, log, [socket.socket(fileno=fd) for fd in sockets]))
         return True
 
-    return _child("receiver", control, run)
+    return _child(control, run, metasync=False)
 
 
-async def _receive(
-    config: Config, table: Table, line: Control, log: structlog.stdlib.BoundLogger, sockets: Sequence[socket.socket]
-) -> None:
-    batching = await self_test()
-    if not batching:
+async def _receive(config: Config, process: Receiver, log: structlog.stdlib.BoundLogger, sockets: Sequence[socket.socket]) -> None:
+    way = await self_test()
+    if way is Way.PLAIN:
         log.warning("this Python's asyncio does not pass batches on; datagrams are read one by one, at many times the cost")
     for peers in (source.peers.texts for source in config.listen.source if source.peers.texts and not source.escapes):
         log.warning(
             "logins of servers that log line feeds unescaped are refused: declared not to escape", peers=peers, servers=unescaping(config)
         )
-    process = Receiver(intake_of(config), table, line, log)
-    await process.run([Listener(sock, process.held, batching) for sock in sockets])
+    await process.run([Listener(sock, way) for sock in sockets])
 
 
 def exporter(control: int) -> int:
     """The exporting process. Its exit code: 0 only where the maps are as they shall be."""
 
-    def run(config: Config, table: Table, line: Control, log: structlog.stdlib.BoundLogger) -> bool:
+    def run(_first: First, config: Config, table: Table, line: Control, log: structlog.stdlib.BoundLogger) -> bool:
         held = take_lock(config.state_directory / "exporter.lock")
         if held is None:
             log.warning("waiting: another exporter has the lock")
@@ -66,7 +65,7 @@ def exporter(control: int) -> int:
         os.close(held)
         return done
 
-    return _child("exporter", control, run, _without_table)
+    return _child(control, run, _without_table)
 
 
 def _without_table(config: Config, line: Control, log: structlog.stdlib.BoundLogger) -> bool:
@@ -76,11 +75,12 @@ def _without_table(config: Config, line: Control, log: structlog.stdlib.BoundLog
     return emptied([Map(settings, log) for settings in maps_of(config)], time.monotonic())
 
 
-Run = Callable[[Config, Table, Control, structlog.stdlib.BoundLogger], bool]
+First = dict[str, Any]  # the parent's first line: see control.py
+Run = Callable[[First, Config, Table, Control, structlog.stdlib.BoundLogger], bool]
 Bereft = Callable[[Config, Control, structlog.stdlib.BoundLogger], bool]
 
 
-def _child(name: str, control: int, run: Run, bereft: Bereft = lambda config, line, log: False) -> int:
+def _child(control: int, run: Run, bereft: Bereft = lambda config, line, log: False, *, metasync: bool = True) -> int:
     # a terminal or a service manager may send them to the whole group: the parent decides, and says so on the control socket
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)
@@ -89,10 +89,10 @@ def _child(name: str, control: int, run: Run, bereft: Bereft = lambda config, li
     if first is None:
         return os.EX_UNAVAILABLE
     config = configuration.parse(first["config"], first["file"], state_directory=Path(first["state_directory"]), files=first["files"])
-    log = configure(config.log.format, config.log.level, name)
+    log = configure(config.log.format, config.log.level, first["process"])
     try:
-        table = table_of(config)
+        table = table_of(config, metasync=metasync)
     except (TableError, OSError) as error:
         log.error("table cannot be opened", directory=str(config.state_directory), error=str(error))
         return os.EX_OK if bereft(config, line, log) else os.EX_TEMPFAIL
-    return os.EX_OK if run(config, table, line, log) else os.EX_TEMPFAIL
+    return os.EX_OK if run(first, config, table, line, log) else os.EX_TEMPFAIL

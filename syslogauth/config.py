@@ -94,7 +94,7 @@ SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> se
         "peers": (settings.networks, ["127.0.0.0/8", "::1/128"]),
         "facilities": (settings.facilities, ["mail", "local0"]),
         "receive_buffer_bytes": (settings.number(4096, 1 << 30, "bytes", integer=True), 16777216),
-        "workers": (settings.workers, 1),
+        "workers": (settings.number(1, 64, "receiving processes", integer=True), 1),
         "accept_without_pri": (settings.networks, []),
         "require_source_port_514": (settings.flag, False),
         "app_names": (settings.app_names, {}),

@@ -1,8 +1,10 @@
 """How the parent and its children talk: a stream socket pair, one JSON object a line.
 
-    parent -> child   {"config": TOML text, "file": its name, "state_directory": path}    the first line
+    parent -> child   {"process": its name, "config": TOML text, "file": its name, "state_directory": path, "files": {path: text},
+                       "own_addresses": [hex, ...]}              the first line; the last are for a receiver
     parent -> child   {"stop": "keep" | "empty"}                 end in order; what the maps shall hold then
     child  -> parent  {"ready": bool, "reason": text, "samples": {metric: [[labels, value], ...]}}     once a second: the heartbeat
+    either -> other   {"own_addresses": [hex, ...]}              packed addresses of peers that one worker has seen, for the others
 
 The end of the stream is the other side's death: a child whose parent is gone ends by itself, in order, and keeps the maps.
 """
@@ -18,7 +20,7 @@ from typing import Any
 from syslogauth.metrics import Samples
 
 BEAT_SECONDS = 1.0
-MAX_LINE_BYTES = 4 << 20
+MAX_LINE_BYTES = 8 << 20  # the first line: the configuration with its files, and up to 65536 addresses
 
 
 @dataclass(slots=True)

@@ -171,12 +171,6 @@ def key_prefix(value: Any) -> str:
     return str(value)
 
 
-def workers(value: Any) -> int:
-    if whole(value) != 1:
-        raise ValueError(f"{value} receiving processes are not supported by this version; write 1")
-    return 1
-
-
 def services(value: Any) -> frozenset[str]:
     return frozenset(list_of(one_of(*SERVICES))(value))
 

@@ -128,7 +128,11 @@ class Appliance:
 
     def child(self, role: str) -> int:
         """The process id of a running child; 0 where there is none."""
-        return next((pid for pid in children(self.parent()) if role in command_line(pid)), 0)
+        return next(iter(self.workers(role)), 0)
+
+    def workers(self, role: str = "receiver") -> list[int]:
+        """The process ids of the running children of that role, oldest first."""
+        return [pid for pid in children(self.parent()) if role in command_line(pid)]
 
     def figures(self) -> dict[str, float]:
         """What /metrics says: a sample's name and label values -> its value."""

@@ -24,9 +24,10 @@ from syslogauth.config import Config, parse
 from syslogauth.core.address import canonical
 from syslogauth.core.formats import FORMATS
 from syslogauth.core.login import Refusal
-from syslogauth.daemon import Daemon, Unavailable
+from syslogauth.daemon import Daemon
 from syslogauth.exports import hash9
 from syslogauth.exports.sendmail_hash import map_keys
+from syslogauth.places import Unavailable
 from syslogauth.publish import read_locked
 from syslogauth.settings import map_file
 from syslogauth.table import Table

@@ -34,7 +34,8 @@ def main(arguments: argparse.Namespace) -> int:
         log = configure(config.log.format, config.log.level, "export", sys.stderr)
         table.keep_always(config.policy.always)
         roster = Roster(table)
-        roster.advance(time.time(), time.monotonic())
+        while not roster.known:
+            roster.advance(time.time(), time.monotonic())
         for settings in maps_of(config):
             map_ = Map(settings, log)
             if not map_.keep(roster.live, time.monotonic()):
@@ -54,7 +55,7 @@ def _check(table: Table, settings: MapSettings) -> int:
         now = time.time()
         addresses = list(table.addresses())
         live = {address for address, standing in zip(addresses, table.honoured(addresses, now), strict=True) if standing.until_ms}
-        wanted = settings.keys(live)
+        wanted = set(settings.keys(live))
         try:
             image = read_locked(path)
             kind = identify(image[:HEAD_BYTES])

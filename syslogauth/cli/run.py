@@ -26,7 +26,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _run(path: str | None) -> int:
     from syslogauth.assembly import recogniser_of
-    from syslogauth.daemon import Daemon, Unavailable
+    from syslogauth.daemon import Daemon
+    from syslogauth.places import Unavailable
 
     try:
         config, text, file = load(path, check_paths=True)

@@ -33,7 +33,7 @@ def test_maps_that_somebody_else_changed_are_made_whole_within_seconds(site: Sit
     for path in (overwritten, made_anew, deleted):
         assert {A, B} != Site.read(path)
     wait_until(lambda: [Site.read(path) for path in (overwritten, made_anew, deleted)] == [{A, B}] * 3, "the maps to be whole again")
-    assert 2 <= site.figures()[f"exports_total {site.directory}/popauth whole"]
+    wait_until(lambda: 2 <= site.figures()[f"exports_total {site.directory}/popauth whole"], "the repair to be counted")
 
 
 def test_a_file_of_another_kind_at_the_maps_path_is_not_overwritten(site: Site) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from syslogauth.exports import hash9
-from syslogauth.publish import Publisher
+from syslogauth.publish import Publisher, differing
 from tests.e2e import sendmail
 from tests.e2e.netns import Netns, mail_host
 from tests.keys import random_keys
@@ -107,14 +107,16 @@ def test_no_listed_client_is_refused_while_the_map_is_written_200_times_a_second
 
     clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
     rotation = images()
+    previous = b""
     published, started = 0, time.monotonic()
     for client in clients:
         client.start()
     try:
         while (passed := time.monotonic() - started) < SECONDS:
             if published <= passed * PUBLICATIONS_PER_SECOND * 1.25:
-                rig.publisher.publish(rotation[published % len(rotation)])
-                published += 1
+                image = rotation[published % len(rotation)]
+                rig.publisher.publish(image, differing(previous, image))
+                previous, published = image, published + 1
             else:
                 time.sleep(0.0005)
     finally:

@@ -2,7 +2,8 @@
 with no earlier expiry, and the map holds all of them within 2 s of the restart.
 
 The load is real UDP: each burst brings one address that was never seen and renews others, so that every moment has a commit near it,
-and every second a publication. SYSLOGAUTH_KILLS says how many kills (20), SYSLOGAUTH_SEED when (a failure names its own).
+and every second a publication. SYSLOGAUTH_KILLS says how many kills (20; half of them of one receiver, half of one of three),
+SYSLOGAUTH_SEED when (a failure names its own).
 """
 
 import os
@@ -12,9 +13,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
+
+import pytest
 
 from syslogauth.exports import hash9
 from tests import live_map
@@ -39,16 +42,20 @@ WHOLE_SECONDS = 2.0  # from the restart to the whole map
 
 @contextmanager
 def logins(server: tuple[str, int]) -> Iterator[None]:
-    """The load, at an even pace until the block is left. What arrives while nobody holds the port is lost, and was never committed."""
+    """The load, at an even pace until the block is left, from as many sockets as a burst has datagrams.
+
+    What arrives while nobody holds the port is lost, and was never committed.
+    """
     chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
     enough = threading.Event()
 
     def send() -> None:
         known = 0
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        with ExitStack() as stack:
+            senders = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(BURST)]
             while not enough.wait(1 / BURSTS_PER_SECOND):
-                for number in [known, *(chance.randint(0, known) for _ in range(BURST - 1))]:
-                    sender.sendto(LOGIN.format(number=number, address=FIRST + number).encode(), server)
+                for place, number in enumerate([known, *(chance.randint(0, known) for _ in range(BURST - 1))]):
+                    senders[(known + place) % BURST].sendto(LOGIN.format(number=number, address=FIRST + number).encode(), server)
                 known += 1
 
     thread = threading.Thread(target=send)
@@ -74,31 +81,39 @@ def holds(path: Path, addresses: frozenset[str]) -> bytes:
         return b""
 
 
-def processes(appliance: Appliance) -> dict[str, int]:
-    """The running processes by name."""
+def processes(appliance: Appliance) -> dict[str, list[int]]:
+    """The running processes by name, those of one name oldest first."""
     parent = appliance.parent()
-    named = {name: child for child in children(parent) for name in VICTIMS[1:] if any(name in word for word in command_line(child))}
-    return {"parent": parent, **named}
+    running = children(parent)
+    return {"parent": [parent], **{name: [child for child in running if name in command_line(child)] for name in VICTIMS[1:]}}
 
 
-def restart(appliance: Appliance, victim: str, before: Mapping[str, int]) -> float:
-    """Wait until the victim runs again, a parent that was started anew here; returns when, by the monotonic clock."""
+def count_of(running: Mapping[str, list[int]]) -> list[int]:
+    return [len(running[name]) for name in VICTIMS]
+
+
+def restart(appliance: Appliance, victim: str, before: Mapping[str, list[int]]) -> float:
+    """Wait until the victim, the oldest of its name, runs again, a parent that was started anew here; when, by the monotonic clock."""
     if victim != "parent":
-        wait_until(lambda: processes(appliance).get(victim, before[victim]) != before[victim], f"another {victim}", 15)
+        gone = before[victim][0]
+        wait_until(lambda: not alive(gone) and count_of(processes(appliance)) == count_of(before), f"another {victim}", 15)
         return time.monotonic()
     assert appliance.running
     appliance.running.wait(5)
-    wait_until(lambda: not any(map(alive, before.values())), f"the parent's orphans to end by themselves: {before}", 5)
+    orphans = [*before["receiver"], *before["exporter"]]
+    wait_until(lambda: not any(map(alive, orphans)), f"the parent's orphans to end by themselves: {before}", 5)
     appliance.start()
     return time.monotonic()
 
 
-def test_no_committed_grant_is_lost_and_the_map_is_whole_after_each_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("receivers", "victims"), [(1, VICTIMS), (3, ("receiver",))])
+def test_no_committed_grant_is_lost_and_the_map_is_whole_after_each_kill(tmp_path: Path, receivers: int, victims: tuple[str, ...]) -> None:
     chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
     server = ("127.0.0.1", free_port(socket.SOCK_DGRAM))
     metrics = ("127.0.0.1", free_port(socket.SOCK_STREAM))
     config = tmp_path / "syslogauth.toml"
-    config.write_text(configuration(tmp_path, udp=f"127.0.0.1:{server[1]}", metrics=f"127.0.0.1:{metrics[1]}"))
+    text = configuration(tmp_path, udp=f"127.0.0.1:{server[1]}", metrics=f"127.0.0.1:{metrics[1]}")
+    config.write_text(text.replace("[listen]", f"[listen]\nworkers = {receivers}"))
     popauth = tmp_path / "popauth.db"
     appliance = Appliance(config, metrics)
     appliance.start()
@@ -106,12 +121,12 @@ def test_no_committed_grant_is_lost_and_the_map_is_whole_after_each_kill(tmp_pat
         appliance.wait_ready()
         with logins(server):
             before = wait_until(lambda: committed(appliance), "the first login in the table")
-            for number in range(KILLS):
-                victim = VICTIMS[number % len(VICTIMS)]
-                wait_until(lambda: len(processes(appliance)) == len(VICTIMS), "all the processes to run")
+            for number in range(KILLS // 2):
+                victim = victims[number % len(victims)]
+                wait_until(lambda: count_of(processes(appliance)) == [1, receivers, 1], "all the processes to run")
                 running = processes(appliance)
                 threading.Event().wait(chance.uniform(0, 1.5))  # the random moment: kills hit commits and publications alike
-                os.kill(running[victim], signal.SIGKILL)
+                os.kill(running[victim][0], signal.SIGKILL)
 
                 restarted = restart(appliance, victim, running)
                 kept = frozenset(before)

@@ -49,8 +49,10 @@ BAD = [  # one mistake each: the file, and the line about it
         "[listen]\nfacilities = []",
         'listen.facilities: the list is empty, so that every message would be refused; write ["mail"] at least',
     ),
-    ("[listen]\nworkers = 2", "listen.workers: 2 receiving processes are not supported by this version; write 1"),
-    ("[listen]\nworkers = true", "listen.workers: True is not a whole number; write a whole number"),
+    ("[listen]\nworkers = 0", "listen.workers: 0 receiving processes is out of range; write one from 1 to 64"),
+    ("[listen]\nworkers = 65", "listen.workers: 65 receiving processes is out of range; write one from 1 to 64"),
+    ("[listen]\nworkers = 2.0", "listen.workers: 2.0 is not a whole number of receiving processes; write it without quotes"),
+    ("[listen]\nworkers = true", "listen.workers: True is not a whole number of receiving processes; write it without quotes"),
     (
         "[listen]\nreceive_buffer_bytes = 1e6",
         "listen.receive_buffer_bytes: 1000000.0 is not a whole number of bytes; write it without quotes",
@@ -119,7 +121,7 @@ def test_a_mistake_is_one_line_that_says_where_what_and_how_to_mend_it(text: str
 
 
 def test_several_mistakes_are_told_together_in_a_fixed_order() -> None:
-    text = '[policy]\ngrace = 1\ngrace_seconds = "1"\nzone = 1\nalpha = 2\n[listen]\nworkers = 3\n[extra]\n[another]\n'
+    text = '[policy]\ngrace = 1\ngrace_seconds = "1"\nzone = 1\nalpha = 2\n[listen]\nworkers = 0\n[extra]\n[another]\n'
     with pytest.raises(ConfigError) as raised:
         parse(text, "x.toml")
     expected = ["extra", "another", "listen.workers", "policy.grace", "policy.zone", "policy.alpha", "policy.grace_seconds"]
@@ -158,6 +160,7 @@ def test_every_setting_is_taken() -> None:
         peers = ["192.0.2.0/24"]
         facilities = ["local1"]
         receive_buffer_bytes = 4096
+        workers = 64
         accept_without_pri = ["192.0.2.7"]
         require_source_port_514 = true
         [policy]
@@ -191,7 +194,9 @@ def test_every_setting_is_taken() -> None:
         config.export[1].mode,
     )  # fmt: skip
     assert config.metrics.listen is None
-    assert (60.5, False, "keep") == (config.policy.grace_seconds, config.policy.never_own, config.policy.on_stop)
+    assert (64, 60.5, False, "keep") == (
+        config.listen.workers, config.policy.grace_seconds, config.policy.never_own, config.policy.on_stop,
+    )  # fmt: skip
     without_priority: Networks = config.listen.accept_without_pri
     address = pack("192.0.2.7")
     assert address in without_priority if address else False

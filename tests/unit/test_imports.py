@@ -18,10 +18,10 @@ LAYERS = (
     ("cli",),
     ("daemon",),
     ("children",),
-    ("assembly", "receiver", "exporter", "child", "endpoint"),
-    ("control", "maps", "roster", "listeners"),
+    ("assembly", "receiver", "exporter", "child", "endpoint", "places"),
+    ("control", "maps", "roster", "listeners", "ledger", "committer"),
     ("table", "publish", "config", "metrics", "logs"),
-    ("limits", "sweep", "blocks"),
+    ("limits", "sweep", "blocks", "maplock", "addresses", "agenda", "duty"),
     ("standing", "reading"),
     ("changelog", "denials", "grants", "holds", "settings", "exports"),
     ("environment",),
@@ -29,7 +29,7 @@ LAYERS = (
     ("core",),
     ("__init__",),
 )
-CORE_LAYERS = (("intake",), ("gate",), ("formats", "policy", "linetime", "recent", "sessions"), ("message", "address"), ("login",))
+CORE_LAYERS = (("intake",), ("gate",), ("formats", "policy", "linetime", "recent", "sessions"), ("message", "address"), ("login", "batch"))
 # "" is formats/__init__.py
 FORMAT_LAYERS = (("nearest",), ("", "site"), ("check",), ("pattern", "a server's"), ("cost", "grammar", "looks"))
 
@@ -37,12 +37,15 @@ FORMAT_LAYERS = (("nearest",), ("", "site"), ("check",), ("pattern", "a server's
 HOMES = {
     "lmdb": {"environment", "changelog"},
     "asyncio_dgram": {"receiver", "listeners.udp"},
+    "prometheus_client": {"daemon", "endpoint", "ledger", "cli"},  # not the children, which start faster without its HTTP servers
     "asyncio": {"daemon", "child", "children", "receiver", "listeners.udp", "cli"},
 }
 
 # What core may use of the standard library: nothing that opens, listens, waits, logs or asks for the time.
 PURE = {
-    **dict.fromkeys(("collections.abc", "dataclasses", "difflib", "enum", "functools", "ipaddress", "re", "typing")),
+    **dict.fromkeys(
+        ("collections.abc", "dataclasses", "difflib", "enum", "functools", "ipaddress", "itertools", "operator", "re", "typing")
+    ),
     "collections": {"OrderedDict"},
     "hashlib": {"blake2b"},
     "socket": {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"},
