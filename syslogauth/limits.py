@@ -96,11 +96,8 @@ class _Crowds:
         return True
 
     def _rows(self, prefix: bytes) -> float:
-        cursor, rows = (
-            self._view.shared_cursor(self._name),
-            0,
-        )  # the bare cursor: this is asked for each new address, and there is mostly no row
-        found = cursor.set_range(prefix)
+        cursor, rows = self._view.shared_cursor(self._name), 0
+        found = cursor.set_range(prefix)  # the bare cursor: this is asked for each new address, and there is mostly no row
         while found and cursor.key().startswith(prefix):  # type: ignore[union-attr, unused-ignore] # no buffers
             rows += 1
             if rows == self._limit:

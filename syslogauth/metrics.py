@@ -1,20 +1,14 @@
-"""Every metric: its name, type, words and labels; and how the figures of several processes become one page.
+"""Every metric: its name, type, words and labels. A process keeps plain ints and sends all of them, as they stand, once a second
+(`Samples`, which survives JSON); ledger.py makes one page of those of several processes.
 
-A process keeps plain ints and sends all of them, as they stand, once a second (`Samples`, which survives JSON). The parent keeps the
-last of each process; a scrape adds them up. Counters, histograms and times of events of a process that died are kept: no counter falls,
-and an alert on the age of an event goes on.
 Labels are bounded: never an address or a user; a peer is the text of its configured network, an export its configured path.
 """
 
-import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+LEAST = "least"  # a gauge of which the smallest counts: whether all is well
 LATEST = "latest"  # a gauge of which the largest counts, and which outlives its process: the time of an event
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 WAITS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -29,7 +23,7 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "datagrams_received": (COUNTER, "Datagrams read; equal to the sum of syslogauth_outcomes_total.", ("transport",)),
     "export_duration_seconds": (HISTOGRAM, "Time to render and publish one map.", ("export",)),
     "export_entries": (GAUGE, "Addresses in the map as last published.", ("export",)),
-    "export_interval_seconds": (GAUGE, "Shortest time between two publications.", ("export",)),
+    "export_interval_seconds": (GAUGE, "Shortest time between publications; grows lest they take over a quarter of a core.", ("export",)),
     "export_last_success_timestamp_seconds": (LATEST, "Unix time when the map was last known to agree with the table.", ("export",)),
     "export_lock_seconds": (HISTOGRAM, "Time that readers of the map were locked out by one publication.", ("export",)),
     "exports": (COUNTER, "Publications by result: published, whole (every byte written), failed.", ("export", "result")),
@@ -47,8 +41,8 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "process_peak_resident_bytes": (GAUGE, "Largest resident size of a process of syslogauth.", ("process",)),
     "process_restarts": (COUNTER, "Times that a process of syslogauth died and was started again.", ("process",)),
     "process_up": (GAUGE, "1 while a process of syslogauth runs.", ("process",)),
-    "receive_batching": (GAUGE, "1 if datagrams are read in batches, 0 if one by one (a Python that asyncio's reading fits not).", ()),
-    "receive_buffer_bytes": (GAUGE, "Receive buffer that the kernel granted.", ("listen",)),
+    "receive_batching": (LEAST, "1 if datagrams are read in batches, 0 if one by one (a Python that asyncio's reading fits not).", ()),
+    "receive_buffer_bytes": (GAUGE, "Receive buffer that the kernel granted; each worker's socket, the smallest of them.", ("listen",)),
     "received_bytes": (COUNTER, "Bytes of the datagrams read.", ("transport",)),
     "sessions_refused": (COUNTER, "Sessions that hold no grant, because too many are open.", ()),
     "table_denies": (GAUGE, "Denied addresses and networks.", ()),
@@ -56,7 +50,7 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "table_errors": (COUNTER, "Commits that failed and were tried again.", ()),
     "table_map_size_bytes": (GAUGE, "Size at which the table is full.", ()),
     "table_used_bytes": (GAUGE, "Size of the table.", ()),
-    "table_writable": (GAUGE, "1 unless the last commit failed.", ()),
+    "table_writable": (LEAST, "1 unless the last commit failed.", ()),
     "unrecognised": (COUNTER, "Lines of known servers that look like logins and were refused: a server may log anew.", ("app_name",)),
 }  # fmt: skip
 
@@ -89,79 +83,3 @@ BOUNDS = {"commit_seconds": SECONDS, "export_duration_seconds": SECONDS, "export
 
 def histogram(name: str) -> Histogram:
     return Histogram(BOUNDS[name])
-
-
-class Ledger(Collector):
-    """The figures of all processes, as prometheus_client collects them: in the endpoint's threads, while the loop's brings new ones."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._current: dict[str, Samples] = {}
-        self._ended: dict[tuple[str, Labels], float | Buckets] = {}
-
-    def update(self, process: str, samples: Samples) -> None:
-        """Replace the figures of a running process."""
-        with self._lock:
-            self._current[process] = samples
-
-    def end(self, process: str) -> None:
-        """Keep what a process has counted and when, now that it is gone; its gauges go with it."""
-        with self._lock:
-            for name, rows in self._current.pop(process, {}).items():
-                if FAMILIES[name][0] != GAUGE:
-                    for labels, value in rows:
-                        key = (name, tuple(labels))
-                        self._ended[key] = _merged(FAMILIES[name][0], self._ended.get(key), value)
-
-    def value(self, name: str, labels: Labels = ()) -> float:
-        """One figure as it would be scraped; 0 where there is none, the number of observations for a histogram."""
-        found = self._totals().get(name, {}).get(labels, 0.0)
-        return sum(found[:-1]) if isinstance(found, list) else found
-
-    def collect(self) -> Iterator[Metric]:
-        totals = self._totals()
-        for name, (kind, words, label_names) in FAMILIES.items():
-            rows = totals.get(name)
-            if rows:
-                yield _family("syslogauth_" + name, kind, words, label_names, rows, BOUNDS.get(name, ()))
-
-    def _totals(self) -> dict[str, dict[Labels, float | Buckets]]:
-        totals: dict[str, dict[Labels, float | Buckets]] = {}
-        with self._lock:
-            for (name, labels), value in self._ended.items():
-                totals.setdefault(name, {})[labels] = value
-            current = list(self._current.values())
-        for samples in current:
-            for name, rows in samples.items():
-                family = totals.setdefault(name, {})
-                for labels, value in rows:
-                    family[tuple(labels)] = _merged(FAMILIES[name][0], family.get(tuple(labels)), value)
-        return totals
-
-
-def _merged(kind: str, old: float | Buckets | None, new: float | Buckets) -> float | Buckets:
-    if isinstance(new, list):
-        return [a + b for a, b in zip(old, new, strict=True)] if isinstance(old, list) else new
-    if not isinstance(old, (int, float)):
-        return new
-    return max(old, new) if kind == LATEST else old + new
-
-
-def _family(
-    name: str, kind: str, words: str, label_names: Labels, rows: Mapping[Labels, float | Buckets], bounds: tuple[float, ...]
-) -> Metric:
-    if kind == HISTOGRAM:
-        histograms = HistogramMetricFamily(name, words, labels=label_names)
-        for labels, state in sorted(rows.items()):
-            if isinstance(state, list):
-                seen, buckets = 0.0, []
-                for bound, count in zip((*map(str, bounds), "+Inf"), state[:-1], strict=True):
-                    seen += count
-                    buckets.append((bound, seen))
-                histograms.add_metric(labels, buckets, sum_value=state[-1])
-        return histograms
-    family = (CounterMetricFamily if kind == COUNTER else GaugeMetricFamily)(name, words, labels=label_names)
-    for labels, value in sorted(rows.items()):
-        if not isinstance(value, list):
-            family.add_metric(labels, value)
-    return family

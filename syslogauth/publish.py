@@ -21,25 +21,21 @@ behind, which the next publication writes whole. The rate is the caller's: two p
 
 import fcntl
 import os
-import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from syslogauth.exports.sendmail_hash import HEAD_BYTES, identify
+from syslogauth.maplock import LOCK_TIMEOUT_SECONDS, MapRefusedError, locked, read_locked
+
+__all__ = ["ForeignFileError", "MapRefusedError", "Published", "Publisher", "differing", "read_locked"]
 
 PAGE_BYTES = 4096  # what is compared and written at a time; a map's own pages may have another size
-POLL_SECONDS = 0.002
+BRIDGED_BYTES = 4 * PAGE_BYTES  # unchanged ones between two pieces: to write them takes less time under the lock than another call
 TOUCH_SECONDS = 0.02
 SETTLE_SECONDS = 0.003
-LOCK_TIMEOUT_SECONDS = 5.0
 SECOND_NS = 1_000_000_000
-
-
-class MapRefusedError(OSError):
-    """The file at the map's path is not one that may be overwritten. The text says why and how to mend it."""
 
 
 class ForeignFileError(MapRefusedError):
@@ -72,6 +68,7 @@ class _State:
 
 
 Piece = tuple[int, int]  # first byte, byte after the last
+Image = bytes | bytearray
 
 
 class Publisher:
@@ -85,25 +82,27 @@ class Publisher:
         self.path = path
         self.mode = mode
         self.lock_timeout_seconds = lock_timeout_seconds
-        self._image = b""
         self._left: _State | None = None
 
-    def publish(self, image: bytes, *, touch: bool = False) -> Published:
+    def publish(self, image: Image, changed: Collection[int] | None = None, *, touch: bool = False) -> Published:
         """Make `image` the live map; `touch`: move its mtime even where nothing changed.
 
+        `changed`: the numbers of the pages in which it differs from the image that was published last, without an error; None: unknown.
         OSErrors as the module says; ValueError where the image is no map.
         """
-        kind = identify(image[:HEAD_BYTES])
+        kind = identify(bytes(image[:HEAD_BYTES]))
         if kind is None:
             raise ValueError("the image to publish is no map")
-        changed = _changed(self._image, image)  # before the lock, which is to be short
+        if changed is None:
+            self._left = None
+        pieces = _pieces(changed or (), len(image))  # before the lock, which is to be short
         try:
-            with _locked(self.path, os.O_RDWR, fcntl.LOCK_EX, self.lock_timeout_seconds) as file:
-                return self._rewrite(file, image, kind, changed, touch)
+            with locked(self.path, os.O_RDWR, fcntl.LOCK_EX, self.lock_timeout_seconds) as file:
+                return self._rewrite(file, image, kind, pieces, touch)
         except FileNotFoundError:
             return self._create(image)
 
-    def _rewrite(self, file: int, image: bytes, kind: str, changed: list[Piece], touch: bool) -> Published:
+    def _rewrite(self, file: int, image: Image, kind: str, changed: list[Piece], touch: bool) -> Published:
         locked_at = time.monotonic()
         _check_kind(self.path, file, kind)
         before = os.fstat(file)
@@ -122,12 +121,12 @@ class Publisher:
         lock_seconds = time.monotonic() - locked_at
         os.fsync(file)
         if moved:
-            self._image, self._left = image, state
+            self._left = state
         else:
             _touch_in_next_second(file, seen_ns)
         return _published(pieces, lock_seconds, whole)
 
-    def _create(self, image: bytes) -> Published:
+    def _create(self, image: Image) -> Published:
         """rename is safe here alone: nobody has a map open that does not exist."""
         new = self.path.with_name(f".{self.path.name}.new")
         new.unlink(missing_ok=True)  # left behind by a crash
@@ -152,14 +151,14 @@ class Publisher:
         finally:
             os.close(file)
         _fsync_directory(self.path.parent)
-        self._image, self._left = image, state
+        self._left = state
         return _published([(0, len(image))], 0.0, whole=True)
 
 
-def read_locked(path: Path, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> bytes:
-    """The live map, read under flock(LOCK_SH) as sendmail does. OSErrors as publish()."""
-    with _locked(path, os.O_RDONLY, fcntl.LOCK_SH, lock_timeout_seconds) as file, open(file, "rb", closefd=False) as live:
-        return live.read()
+def differing(previous: Image, image: Image) -> list[int]:
+    """The numbers of the pages of an image that are other than those of the previous one."""
+    starts = range(0, len(image), PAGE_BYTES)
+    return [number for number, start in enumerate(starts) if previous[start : start + PAGE_BYTES] != image[start : start + PAGE_BYTES]]
 
 
 def _published(pieces: list[Piece], lock_seconds: float, whole: bool) -> Published:
@@ -167,79 +166,16 @@ def _published(pieces: list[Piece], lock_seconds: float, whole: bool) -> Publish
     return Published(pages, sum(end - start for start, end in pieces), lock_seconds, whole)
 
 
-def _changed(previous: bytes, image: bytes) -> list[Piece]:
-    """The pieces of the image that differ from the previous one, page 0 apart from its neighbour."""
+def _pieces(changed: Iterable[int], size: int) -> list[Piece]:
+    """The pages with these numbers, near ones as one piece; page 0 apart from its neighbour. What lies behind the end is left out."""
     pieces: list[Piece] = []
-    for start in range(0, len(image), PAGE_BYTES):
-        end = min(start + PAGE_BYTES, len(image))
-        if previous[start:end] == image[start:end]:
-            continue
-        if len(pieces) and pieces[-1][0] and pieces[-1][1] == start:
+    for number in sorted(changed):
+        start, end = PAGE_BYTES * number, min(PAGE_BYTES * (number + 1), size)
+        if pieces and pieces[-1][0] and start - pieces[-1][1] <= BRIDGED_BYTES:
             pieces[-1] = pieces[-1][0], end
-        else:
+        elif start < end:
             pieces.append((start, end))
     return pieces
-
-
-@contextmanager
-def _locked(path: Path, access: int, operation: int, timeout_seconds: float) -> Iterator[int]:
-    """The file at `path`, opened and locked; unlocked and closed at the end."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        file = _open(path, access)
-        try:
-            if _lock(file, operation) and _is_at(path, file):
-                yield file
-                return
-        finally:
-            os.close(file)
-        if time.monotonic() >= deadline:
-            raise TimeoutError(
-                f"{path}: somebody else has held its lock for {timeout_seconds:g} s (`fuser -v {path}` shows who has it open)"
-            )
-        time.sleep(POLL_SECONDS)
-
-
-def _open(path: Path, access: int) -> int:
-    try:
-        # O_NONBLOCK: a FIFO must not keep us waiting before it is refused.
-        file = os.open(path, access | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        # The error for a symbolic link is ELOOP on Linux, EMLINK on FreeBSD, EFTYPE on NetBSD.
-        with suppress(FileNotFoundError):
-            _check_type(path, path.lstat())
-        raise
-    try:
-        _check_type(path, os.fstat(file))
-    except MapRefusedError:
-        os.close(file)
-        raise
-    return file
-
-
-def _check_type(path: Path, found: os.stat_result) -> None:
-    if stat.S_ISLNK(found.st_mode):
-        raise MapRefusedError(f"{path} is a symbolic link; make it a file of its own, or set the path that it leads to")
-    if not stat.S_ISREG(found.st_mode):
-        raise MapRefusedError(f"{path} is not a regular file; move it away")
-    if found.st_nlink > 1:
-        raise MapRefusedError(f"{path} has {found.st_nlink} hard links; remove the others (`find -inum {found.st_ino}`)")
-
-
-def _lock(file: int, operation: int) -> bool:
-    try:
-        fcntl.flock(file, operation | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(path: Path, file: int) -> bool:
-    """Whether the file that was locked is still the one at `path`: somebody may have replaced it in between."""
-    try:
-        return os.path.samestat(path.lstat(), os.fstat(file))
-    except FileNotFoundError:
-        return False
 
 
 def _check_kind(path: Path, file: int, kind: str) -> None:
@@ -253,7 +189,7 @@ def _check_kind(path: Path, file: int, kind: str) -> None:
     )
 
 
-def _write(file: int, image: bytes, pieces: list[Piece], old_size: int) -> None:
+def _write(file: int, image: Image, pieces: list[Piece], old_size: int) -> None:
     # What lies behind the old end comes first: if the disk is full, that shows before anything is overwritten.
     boundary = max(old_size, PAGE_BYTES)
     if len(image) > boundary:
@@ -267,7 +203,7 @@ def _write(file: int, image: bytes, pieces: list[Piece], old_size: int) -> None:
     os.ftruncate(file, len(image))
 
 
-def _write_at(file: int, image: bytes, start: int, end: int) -> None:
+def _write_at(file: int, image: Image, start: int, end: int) -> None:
     view = memoryview(image)
     while start < end:
         start += os.pwrite(file, view[start:end], start)

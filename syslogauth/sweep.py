@@ -14,6 +14,7 @@ from syslogauth.record import EXPIRY, U64, VERSION, Bounds, expiry, ms
 from syslogauth.standing import held_ms, standing
 
 AHEAD_SECONDS = 2.0  # what lies further ahead was written before the clock was set back
+SETTLED_AT_ONCE = 500  # records a transaction: this goes on all day, and receivers wait meanwhile
 DENIALS = ("denies", "denied_networks")
 
 
@@ -41,10 +42,10 @@ def sweep(environment: Environment, bounds: Bounds, now: float) -> None:
 def settle(environment: Environment, bounds: Bounds, addresses: Sequence[bytes], now: float) -> int:
     """Delete the records whose time is over, and pull those back that lie beyond the bound of their kind. The number deleted."""
     deleted, now_ms = 0, ms(now)
-    for at in range(0, len(addresses), SLICE):
+    for at in range(0, len(addresses), SETTLED_AT_ONCE):
         with environment.begin(write=True) as view:
             left = []
-            for address in addresses[at : at + SLICE]:
+            for address in addresses[at : at + SETTLED_AT_ONCE]:
                 record = view.get("grants", address)
                 if record is None:
                     continue

@@ -19,25 +19,22 @@ The readers take what the library itself wrote too; they raise ValueError on a d
 
 import struct
 import sys
-from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from syslogauth.exports import buckets as sizing
+from syslogauth.exports import image
+from syslogauth.exports.image import PAGE_BYTES, VALUE, Layout
 
-PAGE_BYTES = 4096
 MAGIC = 0x061561
 VERSION = 2
 LITTLE, BIG = 1234, 4321
 ORDERS = {LITTLE: "<", BIG: ">"}
 CHECK_KEY_HASH = 0x956E7DE3  # of "%$sniglet^&\0": which hash function the file uses
-LONGEST_KEY_BYTES = 1000
 SEGMENT_ENTRIES = 256  # dsize and ssize, which the library wants to see and recomputes
 MOST_OVERFLOW_PAGES = 2046
 SPLIT_SHIFT, OVERFLOW_MASK = 11, 0x7FF
 SUCCESSOR, FIRST_PLAIN_OFFSET = 0, 4  # the second number of a pair: OVFLPAGE, REAL_KEY
 
-VALUE = b"OK"
 HEADER = ">17I 32I 32H"
 HEADER_BYTES = struct.calcsize(HEADER)
 ENTRY_OVERHEAD_BYTES = len(VALUE) + 4
@@ -46,29 +43,8 @@ ROOM_BYTES = PAGE_BYTES - 6 - SUCCESSOR_BYTES  # count, free, lowest; the librar
 
 
 def render(keys: Collection[bytes], buckets: int = 0) -> bytes:
-    """The image of a map that holds `keys`. `buckets`: bucket_count() of the image before it, 0 where there is none."""
-    ordered = sorted(set(keys))
-    if not all(0 < len(key) <= LONGEST_KEY_BYTES for key in ordered):
-        raise ValueError(f"a key of a hash map has 1 to {LONGEST_KEY_BYTES} bytes")
-    count = sizing.bucket_count(sum(map(len, ordered)) + len(ordered) * ENTRY_OVERHEAD_BYTES, ROOM_BYTES, buckets)
-    while True:
-        chains = [list(sizing.split(keys, ENTRY_OVERHEAD_BYTES, ROOM_BYTES)) for keys in _distribute(ordered, count)]
-        overflowing = sum(map(len, chains)) - count
-        if overflowing <= MOST_OVERFLOW_PAGES:
-            break
-        if count == sizing.MOST:
-            raise ValueError(f"{len(ordered)} keys do not fit into a hash image of version 2")
-        count *= 2
-    level = count.bit_length() - 1
-    pages: list[bytes] = []
-    overflow: list[bytes] = []
-    for first, *rest in chains:
-        # The bitmap page is number 1 of the overflow pages.
-        addresses = [level << SPLIT_SHIFT | 2 + len(overflow) + position for position in range(len(rest))]
-        pages.append(_page(first, *addresses[:1]))
-        overflow += [_page(part, *addresses[position + 1 : position + 2]) for position, part in enumerate(rest)]
-    bitmap = b"\xff" * PAGE_BYTES  # none of them is free
-    return b"".join([_header_page(count, len(ordered), overflowing), *pages, bitmap, *overflow])
+    """The image of a map that holds `keys`. `buckets`: bucket_count() of the image before it, 0 for none. ValueError as Image."""
+    return image.render(LAYOUT, keys, buckets)
 
 
 def read(image: bytes) -> frozenset[bytes]:
@@ -103,32 +79,41 @@ def _hash(key: bytes) -> int:
     return hashed
 
 
-def _distribute(ordered: Sequence[bytes], count: int) -> list[list[bytes]]:
-    """The keys of each bucket: by the low bits of _hash()."""
-    distributed: list[list[bytes]] = [[] for _ in range(count)]
-    mask = count - 1
-    for key in ordered:
-        bucket = 0
-        for byte in key:
-            bucket = (bucket * 33 + byte) & mask
-        distributed[bucket].append(key)
-    return distributed
+def _bucket(key: bytes, mask: int) -> int:
+    """The low bits of _hash()."""
+    bucket = 0
+    for byte in key:
+        bucket = (bucket * 33 + byte) & mask
+    return bucket
+
+
+def _chain_pages(count: int, bucket: int, parts: Sequence[Sequence[bytes]], overflow_before: int) -> list[bytes]:
+    """Its overflow pages have the addresses from 2 on: the bitmap page is number 1."""
+    level = count.bit_length() - 1
+    successors = [level << SPLIT_SHIFT | 2 + overflow_before + number for number in range(len(parts) - 1)]
+    return [_page(part, *successors[number : number + 1]) for number, part in enumerate(parts)]
 
 
 def _page(keys: Sequence[bytes], successor: int | None = None) -> bytes:
-    numbers = array("H", [0])
-    offset = PAGE_BYTES
-    for key in keys:
-        offset -= len(key)
-        numbers.append(offset)
-        offset -= len(VALUE)
-        numbers.append(offset)
+    numbers = []
+    lowest = PAGE_BYTES
+    for key in reversed(keys):
+        lowest -= len(key)
+        numbers.append(lowest)
+        lowest -= len(VALUE)
+        numbers.append(lowest)
     if successor is not None:
-        numbers.extend((successor, SUCCESSOR))
-    numbers[0] = len(numbers) - 1
-    numbers.extend((offset - 2 * len(numbers) - 4, offset))
-    texts = VALUE + VALUE.join(reversed(keys)) if keys else b""
-    return numbers.tobytes().ljust(offset, b"\0") + texts
+        numbers += (successor, SUCCESSOR)
+    free = lowest - 2 * len(numbers) - 6
+    head = struct.pack(f"={len(numbers) + 3}H", len(numbers), *numbers, free, lowest)
+    return head.ljust(lowest, b"\0") + (VALUE + VALUE.join(keys) if keys else b"")
+
+
+def _keys(page: bytes) -> list[bytes]:
+    """The keys of a page that _page() made, as they were given to it."""
+    (count,) = struct.unpack_from("=H", page)
+    (lowest,) = struct.unpack_from("=H", page, 2 * count + 4)
+    return page[lowest:].split(VALUE)[1:]
 
 
 def _header_page(count: int, keys: int, overflow_pages: int) -> bytes:
@@ -152,6 +137,19 @@ def _header_page(count: int, keys: int, overflow_pages: int) -> bytes:
     )
     sizes = (count - 1, 2 * count - 1, count - 1, per_bucket, keys, 1, CHECK_KEY_HASH)
     return struct.pack(HEADER, *numbers, *sizes, *spares, *bitmaps).ljust(PAGE_BYTES, b"\0")
+
+
+LAYOUT = Layout(
+    room_bytes=ROOM_BYTES,
+    entry_overhead_bytes=ENTRY_OVERHEAD_BYTES,
+    most_overflow_pages=MOST_OVERFLOW_PAGES,
+    behind_buckets=b"\xff" * PAGE_BYTES,  # the bitmap: none of the overflow pages is free
+    sort_key=None,
+    bucket=_bucket,
+    keys=_keys,
+    chain=_chain_pages,
+    head=_header_page,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,12 @@ The readers take what libdb itself wrote too, in either byte order, and raise Va
 """
 
 import struct
-from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from syslogauth.exports import buckets as sizing
+from syslogauth.exports import image
+from syslogauth.exports.image import PAGE_BYTES, VALUE, Layout
 
-PAGE_BYTES = 4096
 MAGIC = 0x061561
 VERSION = 9
 READABLE_VERSIONS = (7, 8, 9)
@@ -31,42 +30,24 @@ METADATA_TYPE, PAGE_TYPE, UNSORTED_PAGE_TYPE = 8, 13, 2
 PLAIN_ITEM = 1
 CHECK_KEY_HASH = 0x5E688DD1  # __ham_func5 of "%$sniglet^&\0": which hash function the file uses
 FILE_ID = b"syslogauth hash v9\0\0"  # libdb tells files apart by it within one shared environment; sendmail's are private
-LONGEST_KEY_BYTES = 1000  # libdb moves longer ones out of the page
-
-VALUE = b"OK"
 BETWEEN_KEYS = bytes([PLAIN_ITEM]) + VALUE + bytes([PLAIN_ITEM])  # upwards: the value of one, the key of the one before
 METADATA = "8x 4I 2B 6x I 16x 20s 6I 32I"
 PAGE_HEADER = "8x 3I 2H x B"
 METADATA_BYTES = 512
 LARGEST_PAGE_BYTES = 32768  # offsets in a page have 16 bits
 HEADER_BYTES = struct.calcsize("=" + PAGE_HEADER)
+LOWEST_AT = 22
+MOST_OVERFLOW_PAGES = 1 << 31  # page numbers have 32 bits
 ROOM_BYTES = PAGE_BYTES - HEADER_BYTES
 ENTRY_OVERHEAD_BYTES = len(BETWEEN_KEYS) + 4  # and two offsets
 
-# Descending order of the inverted bytes is libdb's: ascending, and the longer first.
+# From the end of a page downwards libdb wants ascending order, and the longer first: upwards it is ascending order of the inverted bytes.
 INVERTED = bytes(range(255, -1, -1))
 
 
 def render(keys: Collection[bytes], buckets: int = 0) -> bytes:
-    """The image of a map that holds `keys`. `buckets`: bucket_count() of the image before it, 0 where there is none."""
-    ordered = sorted(set(keys), key=lambda key: key.translate(INVERTED), reverse=True)
-    if not all(0 < len(key) <= LONGEST_KEY_BYTES for key in ordered):
-        raise ValueError(f"a key of a hash map has 1 to {LONGEST_KEY_BYTES} bytes")
-    count = sizing.bucket_count(sum(map(len, ordered)) + len(ordered) * ENTRY_OVERHEAD_BYTES, ROOM_BYTES, buckets)
-    pages: list[bytes] = []
-    overflow: list[bytes] = []
-    for bucket in _distribute(ordered, count):
-        number, previous = len(pages) + 1, 0
-        *full, last = sizing.split(bucket, ENTRY_OVERHEAD_BYTES, ROOM_BYTES)
-        chain: list[bytes] = []
-        for part in full:
-            following = count + 1 + len(overflow) + len(chain)
-            chain.append(_page(number, previous, following, part))
-            number, previous = following, number
-        chain.append(_page(number, previous, 0, last))
-        pages.append(chain[0])
-        overflow += chain[1:]
-    return b"".join([_metadata(count, len(ordered), count + len(overflow)), *pages, *overflow])
+    """The image of a map that holds `keys`. `buckets`: bucket_count() of the image before it, 0 for none. ValueError as Image."""
+    return image.render(LAYOUT, keys, buckets)
 
 
 def read(image: bytes) -> frozenset[bytes]:
@@ -101,38 +82,60 @@ def _hash(key: bytes) -> int:
     return hashed
 
 
-def _distribute(ordered: Sequence[bytes], count: int) -> list[list[bytes]]:
-    """The keys of each bucket: by the low bits of _hash(). There are 24 of them at most, and modulo 2**24 the FNV prime is 403."""
-    distributed: list[list[bytes]] = [[] for _ in range(count)]
-    mask = count - 1
-    for key in ordered:
-        bucket = 0
-        for byte in key:
-            bucket = (bucket * 403 ^ byte) & mask
-        distributed[bucket].append(key)
-    return distributed
+def _bucket(key: bytes, mask: int) -> int:
+    """The low bits of _hash(). There are 24 of them at most, and modulo 2**24 the FNV prime is 403."""
+    bucket = 0
+    for byte in key:
+        bucket = (bucket * 403 ^ byte) & mask
+    return bucket
 
 
-def _page(number: int, previous: int, following: int, keys: Sequence[bytes]) -> bytes:
-    offsets = array("H")
-    offset = PAGE_BYTES
-    for key in keys:
-        offset -= len(key) + 1
-        offsets.append(offset)
-        offset -= 1 + len(VALUE)
-        offsets.append(offset)
-    head = struct.pack("=" + PAGE_HEADER, number, previous, following, len(offsets), offset, PAGE_TYPE) + offsets.tobytes()
-    items = BETWEEN_KEYS + BETWEEN_KEYS.join(reversed(keys)) if keys else b""
-    return head.ljust(offset, b"\0") + items
+def _chain_pages(count: int, bucket: int, parts: Sequence[Sequence[bytes]], overflow_before: int) -> list[bytes]:
+    first = count + 1 + overflow_before
+    numbers = [0, bucket + 1, *range(first, first + len(parts) - 1), 0]
+    links = zip(numbers, numbers[1:], numbers[2:], strict=False)
+    return [_page(previous, number, following, part) for (previous, number, following), part in zip(links, parts, strict=True)]
 
 
-def _metadata(count: int, keys: int, last_page: int) -> bytes:
+def _page(previous: int, number: int, following: int, keys: Sequence[bytes]) -> bytes:
+    offsets = []
+    lowest = PAGE_BYTES
+    for key in reversed(keys):
+        lowest -= len(key) + 1
+        offsets.append(lowest)
+        lowest -= 1 + len(VALUE)
+        offsets.append(lowest)
+    head = struct.pack(f"={PAGE_HEADER}{len(offsets)}H", number, previous, following, len(offsets), lowest, PAGE_TYPE, *offsets)
+    items = BETWEEN_KEYS + BETWEEN_KEYS.join(keys) if keys else b""
+    return head.ljust(lowest, b"\0") + items
+
+
+def _keys(page: bytes) -> list[bytes]:
+    """The keys of a page that _page() made, as they were given to it."""
+    (lowest,) = struct.unpack_from("=H", page, LOWEST_AT)
+    return page[lowest:].split(BETWEEN_KEYS)[1:]
+
+
+def _metadata(count: int, keys: int, overflow_pages: int) -> bytes:
     # Bucket b lies on page b + spares[bits of b]; the rest of spares belongs to buckets that are not there yet.
     spares = [1 if bits < count.bit_length() else 0 for bits in range(32)]
     per_bucket = ROOM_BYTES // (ENTRY_OVERHEAD_BYTES + 16)
     sizes = (count - 1, count - 1, count // 2 - 1, per_bucket, keys, CHECK_KEY_HASH)
-    head = struct.pack("=" + METADATA, 0, MAGIC, VERSION, PAGE_BYTES, 0, METADATA_TYPE, last_page, FILE_ID, *sizes, *spares)
+    head = struct.pack("=" + METADATA, 0, MAGIC, VERSION, PAGE_BYTES, 0, METADATA_TYPE, count + overflow_pages, FILE_ID, *sizes, *spares)
     return head.ljust(PAGE_BYTES, b"\0")
+
+
+LAYOUT = Layout(
+    room_bytes=ROOM_BYTES,
+    entry_overhead_bytes=ENTRY_OVERHEAD_BYTES,
+    most_overflow_pages=MOST_OVERFLOW_PAGES,
+    behind_buckets=b"",
+    sort_key=lambda key: key.translate(INVERTED),
+    bucket=_bucket,
+    keys=_keys,
+    chain=_chain_pages,
+    head=_metadata,
+)
 
 
 @dataclass(frozen=True, slots=True)

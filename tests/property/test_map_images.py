@@ -1,12 +1,14 @@
 """Invariants of the map images, for any set of keys, and of the live map.
 
 An image holds exactly the keys it was made from, each where its reader looks for it. The same keys and number of buckets give the same
-bytes. A damaged image is a ValueError or reads as some other table; nothing else ever happens. Whatever happened to the live map, it is
-the published image after the next publication.
+bytes, whether they came in one go or one after the other; the pages that an image says have changed are all that have. A damaged image
+is a ValueError or reads as some other table; nothing else ever happens. Whatever happened to the live map, it is the published image
+after the next publication.
 """
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -16,14 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syslogauth.exports import hash2, hash9
+from syslogauth.exports.image import Image, render
 from syslogauth.exports.sendmail_hash import HEAD_BYTES, identify
-from syslogauth.publish import Publisher, read_locked
+from syslogauth.publish import Publisher, differing, read_locked
 from tests.keys import pages
 
 FORMATS = pytest.mark.parametrize("module", [hash9, hash2], ids=["hash9", "hash2"])
 PAGE = 4096
 
-any_bytes = st.binary(min_size=1, max_size=40)
+any_bytes = st.binary(min_size=1, max_size=40).filter(lambda key: b"OK" not in key)
 # Few letters make keys that begin with other keys, and many that share a bucket.
 nested = st.text("01.", min_size=1, max_size=12).map(str.encode)
 address_keys = st.ip_addresses(v=4).map(lambda address: str(address).encode())
@@ -60,6 +63,35 @@ def test_one_key_more_changes_few_pages(module: ModuleType, keys: set[bytes], on
     after = module.render(keys | {one}, module.bucket_count(before))
     if len(before) == len(after):
         assert 2 >= sum(old != new for old, new in zip(pages(before), pages(after), strict=True))
+
+
+crowded = st.builds(lambda letter, length: b"%c" % letter * length, st.integers(97, 122), st.integers(200, 1000))
+
+
+@FORMATS
+@settings(max_examples=200, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.one_of(key_sets, st.sets(crowded, max_size=80)), st.floats(0, 1)), min_size=1, max_size=8),
+    most_overflow_pages=st.sampled_from([2, 2046]),
+    order=st.randoms(use_true_random=False),
+)
+def test_an_image_that_is_kept_up_to_date_is_the_one_that_is_made_in_one_go(
+    module: ModuleType, steps: list[tuple[set[bytes], float]], most_overflow_pages: int, order: Random
+) -> None:
+    layout = replace(module.LAYOUT, most_overflow_pages=most_overflow_pages)
+    image, keys, live = Image(layout), set[bytes](), b""
+    for entered, share_that_leaves in steps:
+        buckets = image.buckets
+        left = {key for key in sorted(keys) if order.random() < share_that_leaves} - entered
+        keys = (keys | entered) - left
+        image.update(entered, left)
+        assert render(layout, keys, buckets) == image.content
+        assert len(keys) == image.keys
+        assert set(differing(live, image.content)) <= image.changed <= set(range(len(image.content) // PAGE))
+        live = bytes(image.content)
+        image.changed.clear()
+        image.update(entered, left)
+        assert (live, set()) == (image.content, image.changed)
 
 
 BASES = {
@@ -119,8 +151,9 @@ def tamper(path: Path, how: str) -> None:
 def test_the_live_map_is_what_was_published_last(steps: list[tuple[int, str]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "popauth.db")
-        publisher = Publisher(path, 0o640)
+        publisher, previous = Publisher(path, 0o640), b""
         for number, how in steps:
-            publisher.publish(IMAGES[number])
+            publisher.publish(IMAGES[number], differing(previous, IMAGES[number]))
+            previous = IMAGES[number]
             assert IMAGES[number] == read_locked(path)
             tamper(path, how)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from syslogauth import maps
 from syslogauth.exports import hash2, hash9
 from syslogauth.exports.sendmail_hash import identify
 from syslogauth.maps import CHECK_SECONDS, RETRY_SECONDS, TOUCH_SECONDS, Map, MapSettings
+from syslogauth.publish import Published
 from syslogauth.settings import map_file
 from tests.needs import need
 
@@ -54,10 +56,10 @@ def test_the_first_change_is_written_at_once_and_the_next_after_the_interval(tmp
     map_ = new_map(tmp_path, min_interval_seconds=3.0)
     map_.keep((), 0.0)
     map_.keep((), 50.0)  # a look that finds nothing to do
-    map_.stale = True
+    map_.note({A})
     assert map_.due(51.0)
     assert map_.keep({A}, 51.0)
-    map_.stale = True
+    map_.note({B})
     assert (False, True) == (map_.due(53.9), map_.due(54.0))
 
 
@@ -97,7 +99,7 @@ def test_a_failure_keeps_the_map_is_told_and_tried_again_ever_more_slowly(tmp_pa
     with path.open() as reader:
         fcntl.flock(reader, fcntl.LOCK_SH)
         for pause in (*RETRY_SECONDS, RETRY_SECONDS[-1]):
-            map_.stale = True
+            map_.note({B})
             assert map_.due(at)
             assert not map_.keep({A, B}, at)
             assert "somebody else has held its lock" in map_.reason
@@ -106,6 +108,63 @@ def test_a_failure_keeps_the_map_is_told_and_tried_again_ever_more_slowly(tmp_pa
     assert (before, len(RETRY_SECONDS) + 1, True) == (path.read_bytes(), map_.results["failed"], map_.stale)
     assert map_.keep({A, B}, at)
     assert ("", False, {b"192.0.2.1", b"192.0.2.2"}) == (map_.reason, map_.stale, hash9.read(path.read_bytes()))
+
+
+def test_a_change_writes_its_page_and_the_head_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = {n.to_bytes(4) for n in range(1, 20_000)}
+    map_ = new_map(tmp_path)
+    map_.keep(live, 0.0)
+    written: list[int] = []
+    publish = map_.publisher.publish
+
+    def recorded(*arguments: object, **options: object) -> Published:
+        done = publish(*arguments, **options)  # type: ignore[arg-type]
+        written.append(done.pages_written)
+        return done
+
+    monkeypatch.setattr(map_.publisher, "publish", recorded)
+    map_.note({A})
+    map_.keep(live | {A}, 1.0)
+    map_.note({A, C})
+    map_.keep(live | {C}, 2.0)
+    map_.keep(live | {C}, 2.0 + CHECK_SECONDS)
+    assert [2, 2, 0] == written, "the head says how many keys there are: one goes and one comes"
+    assert set(map_.settings.keys(live | {C})) == hash9.read((tmp_path / "popauth.db").read_bytes())
+
+
+def test_what_could_not_be_written_is_written_with_the_next_change(tmp_path: Path) -> None:
+    map_ = new_map(tmp_path)
+    map_.publisher.lock_timeout_seconds = 0.01
+    map_.keep({A}, 0.0)
+    path = tmp_path / "popauth.db"
+    with path.open() as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        map_.note({A, B})
+        assert not map_.keep({B}, 1.0)
+    map_.note({C})
+    assert map_.keep({B, C}, 2.0)
+    assert (0, 1) == (map_.results["published"] - 1, map_.results["whole"])
+    assert set(map_.settings.keys({B, C})) == hash9.read(path.read_bytes())
+
+
+def test_more_changes_than_the_table_is_worth_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "MANY_CHANGES", 2)
+    map_ = new_map(tmp_path)
+    map_.keep({n.to_bytes(4) for n in range(1, 20_000)}, 0.0)
+    map_.note({n.to_bytes(4) for n in range(1, 20_000)} | {A})
+    assert map_.keep({A}, 1.0)
+    assert {b"192.0.2.1"} == hash9.read((tmp_path / "popauth.db").read_bytes())
+
+
+@pytest.mark.parametrize(("rest_seconds", "interval_seconds"), [(0.0, 1.0), (0.5, 1.0), (7.0, 7.0)])
+def test_it_may_be_told_to_wait_longer(tmp_path: Path, rest_seconds: float, interval_seconds: float) -> None:
+    map_ = new_map(tmp_path)
+    map_.keep({A}, 0.0)
+    map_.postpone(0.0, rest_seconds)
+    map_.note({B})
+    assert [interval_seconds] == [value for _, value in map_.samples()["export_interval_seconds"]]
+    assert (False, True) == (map_.due(interval_seconds - 0.01), map_.due(interval_seconds))
+    assert pytest.approx(interval_seconds - 0.4) == map_.wait_seconds(0.4)
 
 
 def test_a_look_that_failed_is_a_failure_and_heals(tmp_path: Path) -> None:
@@ -139,7 +198,7 @@ def test_auto_follows_a_host_whose_sendmail_now_reads_another_kind(tmp_path: Pat
     map_ = new_map(tmp_path, format="auto")
     assert map_.keep({A}, 0.0)
     path.write_bytes(WRITE[second]({b"192.0.2.9"}))
-    map_.stale = True
+    map_.note({B})
     assert map_.keep({A, B}, 1.0), map_.reason
     image = path.read_bytes()
     assert (second, {b"192.0.2.1", b"192.0.2.2"}) == (identify(image[:512]), READ[second](image))
@@ -162,8 +221,9 @@ def test_the_hosts_own_makemap_may_write_it(tmp_path: Path) -> None:
     map_ = new_map(tmp_path, format="makemap")
     assert map_.keep({A, C}, 0.0), map_.reason
     assert {b"192.0.2.1", b"ipv6:2001:db8:0:0:0:0:0:25"} == hash9.read((tmp_path / "popauth.db").read_bytes())
-    map_.stale = True
+    map_.note({A})
     assert map_.keep({C}, 2.0), map_.reason
+    assert {b"ipv6:2001:db8:0:0:0:0:0:25"} == hash9.read((tmp_path / "popauth.db").read_bytes())
 
 
 def test_its_figures(tmp_path: Path) -> None:

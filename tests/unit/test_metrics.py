@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from syslogauth.metrics import BOUNDS, COUNTER, FAMILIES, HISTOGRAM, SECONDS, Histogram, Ledger, Samples, histogram
+from syslogauth.ledger import Ledger
+from syslogauth.metrics import BOUNDS, COUNTER, FAMILIES, HISTOGRAM, SECONDS, Histogram, Samples, histogram
 
 GOLDEN = Path(__file__).with_name("metrics.golden.txt")
 LABELS = {  # label -> two values of it, in the order of the page
@@ -78,6 +79,19 @@ def test_the_figures_of_several_processes_are_added_up() -> None:
     assert (5, 4, 1) == (ledger.value("outcomes", ("grant",)), ledger.value("outcomes", ("malformed",)), ledger.value("table_errors"))
     ledger.update("second", {"outcomes": [(("grant",), 7)]})
     assert 9 == ledger.value("outcomes", ("grant",))
+
+
+def test_what_several_workers_say_is_one_figure_by_its_kind() -> None:
+    ledger = Ledger()
+    at = ("peer_last_login_timestamp_seconds", ("::1/128",))
+    for worker, (waiting, writable, login_at) in {"receiver1": (5, 1, 300.0), "receiver2": (2, 0, 200.0)}.items():
+        ledger.update(worker, {"pending_grants": [((), waiting)], "table_writable": [((), writable)], at[0]: [(at[1], login_at)]})
+    assert (7, 0, 300.0) == (ledger.value("pending_grants"), ledger.value("table_writable"), ledger.value(*at))
+    ledger.end("receiver2")
+    assert (5, 1, 300.0) == (ledger.value("pending_grants"), ledger.value("table_writable"), ledger.value(*at))
+    ledger.end("receiver1")
+    assert (0, 300.0) == (ledger.value("pending_grants"), ledger.value(*at))
+    assert "table_writable" not in page(ledger)
 
 
 def test_no_counter_falls_when_a_process_dies_and_its_gauges_go_with_it() -> None:

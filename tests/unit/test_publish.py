@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from syslogauth.exports import hash2, hash9
-from syslogauth.publish import MapRefusedError, Published, Publisher, read_locked
+from syslogauth.publish import MapRefusedError, Published, Publisher, differing, read_locked
 from tests.keys import pages, random_keys
 
 KEYS = random_keys(3000)
@@ -19,6 +19,7 @@ EMPTY = hash9.render([])
 IMAGE = hash9.render(KEYS)
 ONE_MORE = hash9.render(KEYS | {b"192.0.2.1"}, hash9.bucket_count(IMAGE))
 PAGE = 4096
+CHANGED = differing(IMAGE, ONE_MORE)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_live_map_is_written_in_place(live: Path) -> None:
 
 def test_the_first_publication_is_whole_and_the_next_only_what_changed(live: Path) -> None:
     publisher = Publisher(live, 0o640)
-    first, second, third = publisher.publish(IMAGE), publisher.publish(ONE_MORE), publisher.publish(ONE_MORE)
+    first, second, third = publisher.publish(IMAGE), publisher.publish(ONE_MORE, CHANGED), publisher.publish(ONE_MORE, ())
     assert (len(IMAGE) // PAGE, len(IMAGE), True) == (first.pages_written, first.bytes_written, first.whole)
     assert (2, 2 * PAGE, False) == (second.pages_written, second.bytes_written, second.whole)
     assert (0, 0, False) == (third.pages_written, third.bytes_written, third.whole)
@@ -88,7 +89,7 @@ def test_nothing_is_touched_where_nothing_changed(live: Path) -> None:
     publisher = Publisher(live, 0o640)
     publisher.publish(IMAGE)
     before = live.stat().st_mtime_ns
-    publisher.publish(IMAGE)
+    publisher.publish(IMAGE, ())
     assert before == live.stat().st_mtime_ns
 
 
@@ -137,18 +138,17 @@ def test_what_somebody_else_changed_is_rewritten_whole(live: Path, tamper: Calla
     publisher = Publisher(live, 0o640)
     publisher.publish(IMAGE)
     tamper(live)
-    assert publisher.publish(ONE_MORE).whole
+    assert publisher.publish(ONE_MORE, CHANGED).whole
     assert ONE_MORE == live.read_bytes()
-    assert not publisher.publish(IMAGE).whole
+    assert not publisher.publish(IMAGE, CHANGED).whole
 
 
 def test_the_map_grows_and_shrinks_with_the_table(live: Path) -> None:
     publisher = Publisher(live, 0o640)
-    buckets = 0
+    image = b""
     for keys in (set(), {b"192.0.2.1"}, KEYS, set(sorted(KEYS)[:10]), set()):
-        image = hash9.render(keys, buckets)
-        buckets = hash9.bucket_count(image)
-        publisher.publish(image)
+        previous, image = image, hash9.render(keys, hash9.bucket_count(image) if image else 0)
+        publisher.publish(image, differing(previous, image))
         assert keys == hash9.read(read_locked(live))
         assert len(image) == live.stat().st_size
 
@@ -158,7 +158,7 @@ def test_the_mtime_moves_by_a_whole_second_each_time(live: Path) -> None:
     seconds = [int(live.stat().st_mtime)]
     started = int(time.time())
     for image in [IMAGE, ONE_MORE] * 3:
-        publisher.publish(image)
+        publisher.publish(image, CHANGED)
         seconds.append(int(live.stat().st_mtime))
     assert sorted(set(seconds)) == seconds
     assert seconds[1] >= started
@@ -171,7 +171,7 @@ def test_a_map_of_another_size_has_a_later_mtime_than_it_had_while_it_was_writte
     aged = time.time() - 30
     os.utime(live, (aged, aged))
     started = int(time.time())
-    publisher.publish(IMAGE)
+    publisher.publish(IMAGE, differing(EMPTY, IMAGE))
     assert int(live.stat().st_mtime) > started
 
 
@@ -188,10 +188,17 @@ def test_a_lock_that_is_held_too_long_is_a_timeout_and_nothing_is_touched(live: 
     publisher.publish(IMAGE)
     before = live.stat()
     with lock_held(live, operation), pytest.raises(TimeoutError, match=r"popauth.db: somebody else has held its lock for 0.1 s"):
-        publisher.publish(ONE_MORE)
+        publisher.publish(ONE_MORE, CHANGED)
     assert IMAGE == live.read_bytes()
     assert (before.st_mtime_ns, before.st_ino) == (live.stat().st_mtime_ns, live.stat().st_ino)
-    assert not publisher.publish(ONE_MORE).whole
+    assert not publisher.publish(ONE_MORE, CHANGED).whole
+    assert ONE_MORE == live.read_bytes()
+
+
+def test_an_image_whose_changes_are_not_known_is_written_whole(live: Path) -> None:
+    publisher = Publisher(live, 0o640)
+    publisher.publish(IMAGE)
+    assert publisher.publish(ONE_MORE).whole
     assert ONE_MORE == live.read_bytes()
 
 
@@ -265,7 +272,7 @@ def test_a_file_that_is_not_ours_to_overwrite_is_refused(live: Path, spoil: Call
     before = live.lstat()
     content = live.read_bytes() if live.is_file() else b""
     with pytest.raises(MapRefusedError, match=message):
-        publisher.publish(ONE_MORE)
+        publisher.publish(ONE_MORE, CHANGED)
     assert (before.st_ino, before.st_mtime_ns) == (live.lstat().st_ino, live.lstat().st_mtime_ns)
     assert content == (live.read_bytes() if live.is_file() else b"")
 
@@ -289,7 +296,7 @@ def test_metadata_are_written_last_and_changed_pages_in_one_go(live: Path, monke
     publisher.publish(IMAGE)
     assert [len(EMPTY), PAGE, 0] == offsets, "what the file has not got yet, the pages, the metadata"
     offsets.clear()
-    publisher.publish(ONE_MORE)
+    publisher.publish(ONE_MORE, CHANGED)
     (changed,) = (
         number * PAGE for number, (old, new) in enumerate(zip(pages(IMAGE), pages(ONE_MORE), strict=True)) if number and old != new
     )
