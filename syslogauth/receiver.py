@@ -95,9 +95,10 @@ class Receiver:
         """Read every socket, again and again with pauses. True where datagrams still came when the loop's other work was due."""
         until = time.monotonic() + TURN_SECONDS
         while True:
-            full = self.committer.full()
-            batches = 0 if full else max([self._read(listener) for listener in self.listeners])
-            if not (batches or full):
+            batches, full = 0, self.committer.full()
+            for listener in () if full else self.listeners:
+                batches = max(batches, self._read(listener))
+            if not batches and not full and self._pace.longest:
                 return False
             if time.monotonic() >= until:
                 return True

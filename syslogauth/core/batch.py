@@ -6,7 +6,8 @@ A batch is valid until its listener reads the next one into the same buffer.
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, repeat
+from operator import add
 
 Source = tuple[str, int]  # what recvfrom() gives: host and port; IPv6 adds flow and scope, which are not read
 
@@ -34,7 +35,7 @@ class Batch:
     def of_lines(cls, block: bytes) -> "Batch":
         """A batch of the lines of a log file, without their line feeds. Nobody sent them."""
         lengths = list(map(len, block.removesuffix(b"\n").split(b"\n")))
-        starts = list(accumulate(lengths, lambda start, length: start + length + 1, initial=0))
+        starts = list(accumulate(map(add, lengths, repeat(1)), initial=0))
         return cls(block, starts, lengths, (), lambda number: ("", 0))
 
     def __len__(self) -> int:

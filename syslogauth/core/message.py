@@ -80,7 +80,7 @@ STAMPS = rb"(?>(?:(?P<stamp>" + BSD_STAMP + rb"|" + ISO_STAMP + rb"),? )?)"
 HEADER = re.compile(STAMPS + rb"(?:(?:" + HOST + rb" )?" + RFC5424 + rb"|" + RFC3164 + rb")", re.DOTALL)
 # What nearly every message is, read in a quarter of the time; the same classes, so the same answer
 USUAL = re.compile(
-    rb"<(\d{1,3})>([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?:([\w.-]{1,255}) |Forwarded from ([\w.:%-]{1,255}): )?"
+    rb"(?:<(\d{1,3})>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?:([\w.-]{1,255}) |Forwarded from ([\w.:%-]{1,255}): )?"
     rb"([\w./+-]{1,64})(?:\[(\d{1,10})\])?: (?!\[ID |[Ll]ast message |message repeated )(.*)",
     re.DOTALL,
 )
@@ -111,8 +111,11 @@ def parse(datagram: bytes, needs_priority: bool = True) -> Message | Refusal:
     datagram = stripped if sent_bytes - len(stripped) <= LONGEST_TRAILER else datagram.rstrip(TRAILER.replace(b" ", b""))
     if len(datagram.translate(None, CONTROL)) != len(datagram):
         return Refusal.CONTROL_BYTES
-    if (usual := USUAL.fullmatch(datagram)) and (priority := PRIORITIES_IN_DIGITS.get(usual[1])) is not None:
-        _, stamp, hostname, origin, app_name, procid, text = usual.groups(b"")
+    if usual := USUAL.fullmatch(datagram):
+        digits, stamp, hostname, origin, app_name, procid, text = usual.groups(b"")
+        priority = PRIORITIES_IN_DIGITS.get(digits)
+        if priority is None and (digits or needs_priority):
+            return Refusal.MALFORMED if digits else Refusal.NO_PRIORITY
         return Message(priority, stamp, hostname or origin, app_name, procid, text, 0, sent_bytes - len(datagram))
     return read_any(datagram, sent_bytes - len(datagram), needs_priority)
 

@@ -2,7 +2,7 @@
 
 A wake-up costs more than a hundred datagrams. So under load a look takes in what has come meanwhile, and the kernel's buffer holds it until
 then: the pause grows from FIRST_SECONDS, which is what the beginning of a burst after an idle time meets, to the longest, which the
-latency of a login and the size of the buffer allow.
+latency of a login and the size of the buffer allow. Only where nothing has come in a longest pause is it worth while to wait for a wake-up.
 """
 
 FIRST_SECONDS = 0.002
@@ -15,12 +15,17 @@ class Pace:
     """The pauses between looks at sockets whose receive buffer has `buffer_bytes`."""
 
     def __init__(self, buffer_bytes: int) -> None:
-        self.longest_seconds = max(FIRST_SECONDS, min(LONGEST_SECONDS, buffer_bytes / CHARGED_BYTES / FASTEST))
+        self.longest_seconds = min(LONGEST_SECONDS, buffer_bytes / CHARGED_BYTES / FASTEST)
         self.begin()
 
     def begin(self) -> None:
         """An idle time is over."""
-        self._pause_seconds = FIRST_SECONDS
+        self._pause_seconds = min(FIRST_SECONDS, self.longest_seconds)
+
+    @property
+    def longest(self) -> bool:
+        """Whether the pauses have grown as long as they may."""
+        return self._pause_seconds == self.longest_seconds
 
     def pause_seconds(self) -> float:
         """How long to wait for the next look: twice as long as before it."""

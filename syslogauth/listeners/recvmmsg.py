@@ -76,10 +76,13 @@ class ManyReader:
             if (error := ctypes.get_errno()) == EAGAIN:
                 return None
             raise OSError(error, os.strerror(error))
-        senders: Sequence[Hashable]
-        first, *others = (column[:count].tolist() for column in self._names_in_eights)
-        senders = list(zip(first, *others, strict=True)) if others else first
-        return Batch(self._data, self._starts, self._lengths[:count].tolist(), senders, self._source)
+        return Batch(self._data, self._starts, self._lengths[:count].tolist(), self._senders(count), self._source)
+
+    def _senders(self, count: int) -> Sequence[Hashable]:
+        if len(self._names_in_eights) == 1:
+            numbers: list[int] = self._names_in_eights[0][:count].tolist()
+            return numbers
+        return list(zip(*(column[:count].tolist() for column in self._names_in_eights), strict=True))
 
     def _source(self, number: int) -> Source:
         name = self._names[number * NAME_BYTES :]
