@@ -95,15 +95,16 @@ class Receiver:
         """Read every socket, again and again with pauses. True where datagrams still came when the loop's other work was due."""
         until = time.monotonic() + TURN_SECONDS
         while True:
+            looked_at = time.monotonic()
             batches, full = 0, self.committer.full()
             for listener in () if full else self.listeners:
                 batches = max(batches, self._read(listener))
             if not batches and not full and self._pace.longest:
                 return False
-            if time.monotonic() >= until:
+            if (now := time.monotonic()) >= until:
                 return True
             if batches < BATCHES_AT_ONCE:  # else more waits
-                time.sleep(self._pace.pause_seconds())
+                time.sleep(max(0.0, looked_at + self._pace.pause_seconds() - now))
 
     def _read(self, listener: Listener) -> int:
         """Take what has come, but no more than its share; how many batches that were."""
