@@ -2,12 +2,11 @@
 
 A message is a hostname, a tag and a text, written in the wording of the daemon that its tag names. As a datagram it has one of three
 headers (80 of 100 with the hostname, 13 without, 7 `Forwarded from`); as a line of a log file always the hostname and no <PRI>. Logins
-are Dovecot's, of 2.3 and 2.4 alike, spread evenly, each from an address of its own (198.18.0.0/15, RFC 2544, and 2001:db8::/32).
+are Dovecot's, of 2.3 and 2.4 alike, spread evenly, each from an address of its own (198.18.0.0/15, RFC 2544; one in ten 2001:db8::/32).
 Of the rest, one in six is of a server that syslogauth knows, and so must be read to the end before it is refused.
 """
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -128,8 +127,8 @@ class Entry:
         header = f"{self.hostname} " if self.form < 80 else f"Forwarded from {self.hostname}: " if self.forwarded else ""
         return f"<22>{self._stamp()} {header}{self.tag}: {self.text}".encode()
 
-    def line(self) -> bytes:
-        return f"{self._stamp()} {self.hostname} {self.tag}: {self.text}\n".encode()
+    def line(self, timestamp: str = "") -> bytes:
+        return f"{timestamp or self._stamp()} {self.hostname} {self.tag}: {self.text}\n".encode()
 
     def _stamp(self) -> str:
         return f"Nov 22 10:{self.second // 60 % 60:02}:{self.second % 60:02}"
@@ -147,9 +146,20 @@ def corpus(login_share: float, size: int = SIZE, seed: int = SEED) -> tuple[Entr
             tag, text = "dovecot", chance.choice(LOGINS)
         fields = _fields(chance, number)
         entries.append(
-            Entry(number // 50, f"mail{number % 4 + 1}", tag.format_map(fields), text.format_map(fields), chance.randrange(100), login)
+            Entry(
+                number // 50, f"mail{chance.randrange(1, 5)}", tag.format_map(fields), text.format_map(fields), chance.randrange(100), login
+            )
         )
     return tuple(entries)
+
+
+def fresh_login(number: int) -> bytes:
+    """A login datagram of an address of its own, 10.0.0.0/8; a hundred of them have one user."""
+    client = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    return (
+        f"<22>Nov 22 10:28:45 mail1 dovecot: imap-login: Login: user=<u{number // 100:x}@example.org>, method=PLAIN, rip={client}, "
+        f"lip=192.0.2.1, mpid={number & 65535}, TLS, session=<fresh{number:08x}>"
+    ).encode()
 
 
 def logins_among(count: int, login_share: float) -> int:
@@ -163,14 +173,12 @@ def counted(flags: list[bool], count: int) -> int:
     return whole * sum(flags) + sum(flags[:rest])
 
 
-def repeated(entries: list[bytes], count: int) -> Iterator[bytes]:
-    """`count` of them, beginning anew where they end."""
-    for start in range(0, count, len(entries)):
-        yield from entries[: count - start]
-
-
 def _fields(chance: random.Random, number: int) -> dict[str, str | int]:
-    client = f"2001:db8:{number:x}::{chance.randrange(1, 65536):x}" if number % 10 == 9 else f"198.18.{number >> 8}.{number & 255}"
+    client = (
+        f"2001:db8:{number >> 12:x}:{number & 4095:x}::{chance.randrange(1, 65536):x}"
+        if chance.random() < 0.1
+        else f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+    )
     return {
         "pid": chance.randrange(1000, 65000),
         "name": f"{_word(chance)}-{number}.{_word(chance)}.example",

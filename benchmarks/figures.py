@@ -1,5 +1,6 @@
 """Arithmetic and tables: what several rounds gave, and how one program compares with another of the same round. No I/O."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,6 +14,8 @@ class Sample:
     lost: int
     cpu_seconds: float
     seconds: float  # that the sending took
+    wake_ups: int = 0  # voluntary context switches: how often it waited for more
+    late: float = 0.0  # share of the datagrams that the sender was late with
 
     @property
     def nanoseconds(self) -> float:
@@ -40,10 +43,19 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(median(values), min(values), max(values))
 
 
-def ratio_to_better(ours: Sequence[float], *others: Sequence[float]) -> Spread:
+def ratios_to_better(ours: Sequence[float], *others: Sequence[float]) -> list[float]:
     """Ours divided by the better (lower median) of the others, round by round: noise that lasts longer than a round cancels out."""
     better = min(others, key=median)
-    return spread([mine / its for mine, its in zip(ours, better, strict=True)])
+    return [mine / its for mine, its in zip(ours, better, strict=True)]
+
+
+def ratio_to_better(ours: Sequence[float], *others: Sequence[float]) -> Spread:
+    return spread(ratios_to_better(ours, *others))
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The least value that the share of them does not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,10 +12,11 @@ from benchmarks.corpus import corpus
 from benchmarks.figures import Spread, markdown, ratio_to_better, spread
 from syslogauth.core import formats
 from syslogauth.core.address import Networks
+from syslogauth.core.batch import Batch
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import Format
-from syslogauth.core.gate import noise_pattern
-from syslogauth.core.intake import Intake, Source, Sources
+from syslogauth.core.gate import gate_pattern
+from syslogauth.core.intake import Intake, Sources
 from syslogauth.core.policy import Policy
 
 BATCH = 100
@@ -23,7 +24,7 @@ TURNS = 3
 NOISE = 20_000
 LOGINS = 50  # batches of a format's logins
 FACILITIES = frozenset({"mail"})
-PEER: Source = ("127.0.0.1", 514)
+PEER = ("127.0.0.1", 514)
 FEW = Recogniser(form for form in formats.FORMATS if form.name in ("dovecot", "qpopper", "uw"))
 GATE, FEED, HELD = "the gate alone", "Intake.feed", "Intake.feed, ends of sessions read too"
 Figures = dict[str, tuple[list[float], list[float]]]  # seconds a message with three formats and with all, a value a round
@@ -32,7 +33,7 @@ Figures = dict[str, tuple[list[float], list[float]]]  # seconds a message with t
 def measure(rounds: int, count: int = NOISE) -> tuple[Figures, dict[str, list[float]]]:
     """The noise with three formats and with all, by how it is read; and seconds a login, by format."""
     datagrams = [entry.datagram() for entry in corpus(0.0)[:count]]
-    batches = [[(datagram, PEER) for datagram in datagrams[start : start + BATCH]] for start in range(0, len(datagrams), BATCH)]
+    batches = [Batch.of((datagram, PEER) for datagram in datagrams[start : start + BATCH]) for start in range(0, len(datagrams), BATCH)]
     readers: dict[str, tuple[Callable[[], None], ...]] = {
         GATE: tuple(_gate(recogniser, datagrams) for recogniser in (FEW, formats.ALL)),
         FEED: tuple(_feed(_intake(recogniser, 0.0), batches) for recogniser in (FEW, formats.ALL)),
@@ -46,7 +47,7 @@ def measure(rounds: int, count: int = NOISE) -> tuple[Figures, dict[str, list[fl
             for index, values in enumerate(figures[name]):
                 values.append(min(turn[index] for turn in turns) / len(datagrams))
         for form in formats.FORMATS:
-            by_format[form.name].append(_login_seconds(form))
+            by_format[form.name].append(_login_seconds(form, max(1, LOGINS * count // NOISE)))
     return figures, by_format
 
 
@@ -74,7 +75,7 @@ def _intake(recogniser: Recogniser, hold_max_seconds: float) -> Intake:
 
 
 def _gate(recogniser: Recogniser, datagrams: Sequence[bytes]) -> Callable[[], None]:
-    match = noise_pattern(recogniser, FACILITIES, logouts=False).match
+    match = gate_pattern(recogniser, FACILITIES, logouts=False).match
 
     def read() -> None:
         for datagram in datagrams:
@@ -83,7 +84,7 @@ def _gate(recogniser: Recogniser, datagrams: Sequence[bytes]) -> Callable[[], No
     return read
 
 
-def _feed(intake: Intake, batches: Sequence[Sequence[tuple[bytes, Source]]]) -> Callable[[], None]:
+def _feed(intake: Intake, batches: Sequence[Batch]) -> Callable[[], None]:
     def read() -> None:
         for batch in batches:
             assert not intake.feed(batch, 1e9), "noise gave a grant"
@@ -92,7 +93,7 @@ def _feed(intake: Intake, batches: Sequence[Sequence[tuple[bytes, Source]]]) -> 
     return read
 
 
-def _login_seconds(form: Format) -> float:
+def _login_seconds(form: Format, batches: int) -> float:
     """A login of the format, of several lines where it takes several. Grants or not is the policy's matter; that it is read is checked."""
     tag, texts = (
         (form.sequences[0].app_name, form.sequences[0].texts)
@@ -102,10 +103,10 @@ def _login_seconds(form: Format) -> float:
     datagrams = [f"<22>Nov 22 10:28:45 mail1 {tag}[733]: {text}".encode() for text in texts]
     intake = _intake(formats.ALL, 0.0)
     batch = [(datagram, PEER) for datagram in datagrams] * BATCH
-    elapsed = min(_seconds(lambda: [intake.feed(batch, 1e9) for _ in repeat(None, LOGINS)]) for _ in range(TURNS))
+    elapsed = min(_seconds(lambda: [intake.feed(Batch.of(batch), 1e9) for _ in repeat(None, batches)]) for _ in range(TURNS))
     logins = sum(intake.tally.logins.values())
-    assert logins == TURNS * LOGINS * BATCH, f"{form.name}: {logins} logins were read"
-    return elapsed / (LOGINS * BATCH)
+    assert logins == TURNS * batches * BATCH, f"{form.name}: {logins} logins were read"
+    return elapsed / (batches * BATCH)
 
 
 def _seconds(run: Callable[[], object]) -> float:

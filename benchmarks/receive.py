@@ -1,14 +1,12 @@
-"""The receive path: CPU time a datagram, flat out and at paced rates, syslogauth beside rsyslogd, interleaved.
+"""The receive path: CPU time a datagram, flat out and at paced rates, syslogauth beside the others (peers.py), interleaved.
 
 All servers stand ready all the time; a cell (rate, share of logins) is measured on one after the other before the next cell, in an order
 that turns with each round. A measurement runs from before the first datagram until SETTLE_SECONDS after the kernel's queue is empty: by
 then syslogauth has committed and published, and its idle cost of that time is in the figure. Nothing is asked of a server within it.
 Afterwards the books must balance: syslogauth's received + dropped is what was sent, and where nothing was lost each server has seen
-every login.
+every login. On loopback the sender's system calls do the kernel's half of the work of each datagram: nobody is charged for that.
 """
 
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,19 +16,21 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.corpus import SIZE, corpus, counted
-from benchmarks.figures import Sample, markdown, ratio_to_better, spread
-from benchmarks.processes import cores, cpu_seconds, wait_until
-from benchmarks.servers import QUEUES, Server, Syslogauth, has_rsyslogd, kernel_queue, rsyslogd, syslogauth
+from benchmarks.figures import Sample, markdown, ratios_to_better, spread
+from benchmarks.peers import starters
+from benchmarks.processes import cpu_seconds, wake_ups
+from benchmarks.sending import Sender, accounted, drained, dropped, sender
+from benchmarks.servers import BUFFER_BYTES, OURS, Server, Syslogauth, syslogauth
 
 SETTLE_SECONDS = 1.2  # the shortest time between two maps is 1 s
-DRAIN_SECONDS = 60.0
-SENDER_SECONDS = 120.0
-IDLE_RATE = -1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rates` are datagrams a second, 0 is flat out; `count` datagrams flat out, `seconds` of sending when paced."""
+    """`rates` are datagrams a second, 0 is flat out; `count` datagrams flat out, `seconds` of sending when paced.
+
+    `beside`: with what the names of the peers begin; `workers`: a syslogauth for each number.
+    """
 
     rounds: int
     rates: tuple[float, ...]
@@ -38,6 +38,8 @@ class Plan:
     count: int
     seconds: float
     idle_seconds: float
+    beside: tuple[str, ...] = ("",)
+    workers: tuple[int, ...] = (1,)
 
     def datagrams(self, rate: float) -> int:
         return self.count if not rate else max(1, min(self.count, int(rate * self.seconds)))
@@ -56,29 +58,14 @@ class Cell:
 Samples = dict[Cell, dict[str, list[Sample]]]
 
 
-@dataclass(slots=True)
-class Sender:
-    process: subprocess.Popen[str]
-
-    def send(self, port: int, count: int, cell: Cell) -> float:
-        """Send, and wait until it is done; the seconds that it took."""
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps({"port": port, "count": count, "rate": cell.rate, "logins": cell.logins}) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, "the sender has failed"
-        return float(json.loads(answer)["seconds"])
-
-
 @contextmanager
-def sender() -> Iterator[Sender]:
-    command = [sys.executable, "-m", "benchmarks.sender", str(cores()[0])]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as process:
-        try:
-            yield Sender(process)
-        finally:
-            process.kill()
+def servers(directory: Path, beside: Sequence[str], workers: Sequence[int] = (1,), buffer: int = BUFFER_BYTES) -> Iterator[list[Server]]:
+    """Syslogauth, with one worker and where wanted with more, and the peers, all running."""
+    with ExitStack() as stack:
+        running: list[Server] = [stack.enter_context(syslogauth(directory / f"syslogauth-{number}", buffer, number)) for number in workers]
+        for name, start in starters(beside).items():
+            running.append(stack.enter_context(start(directory / name.replace(" ", "-"), buffer)))
+        yield running
 
 
 def measure(plan: Plan, directory: Path) -> tuple[Samples, dict[str, list[float]]]:
@@ -86,101 +73,116 @@ def measure(plan: Plan, directory: Path) -> tuple[Samples, dict[str, list[float]
     cells = [Cell(rate, logins) for rate, logins in product(plan.rates, plan.logins)]
     samples: Samples = {cell: {} for cell in cells}
     idle: dict[str, list[float]] = {}
-    with ExitStack() as stack:
-        servers: list[Server] = [stack.enter_context(syslogauth(directory / "syslogauth"))]
-        if has_rsyslogd():
-            servers += [stack.enter_context(rsyslogd(directory / f"rsyslogd-{queue}", queue)) for queue in QUEUES]
-        sending = stack.enter_context(sender())
-        _warm_up(servers, sending, Cell(0, max(plan.logins)), min(SIZE, plan.count))
+    with servers(directory, plan.beside, plan.workers) as running, sender() as sending:
+        warm_up(running, sending, max(plan.logins), min(SIZE, plan.count))
         for number in range(plan.rounds):
-            turn = number % len(servers)
-            for cell, server in product(cells, servers[turn:] + servers[:turn]):
+            for cell, server in product(cells, in_turn(running, number)):
                 samples[cell].setdefault(server.name, []).append(_one(server, sending, cell, plan.datagrams(cell.rate)))
-                _progress(number, plan.rounds, cell)
+                progress(f"round {number + 1} of {plan.rounds}: {cell.rate_name}, {cell.logins:.0%} logins")
             if plan.idle_seconds:
-                for name, seconds in _idle(servers, plan.idle_seconds).items():
+                for name, seconds in _idle(running, plan.idle_seconds).items():
                     idle.setdefault(name, []).append(seconds)
-    return samples, idle
+    names = [server.name for server in running]
+    return {cell: {name: by_server[name] for name in names} for cell, by_server in samples.items()}, idle
 
 
-def _warm_up(servers: Sequence[Server], sending: Sender, cell: Cell, count: int) -> None:
+def in_turn(running: Sequence[Server], number: int) -> list[Server]:
+    """In another order each round: whoever comes first never does so always."""
+    turn = number % len(running)
+    return [*running[turn:], *running[:turn]]
+
+
+def warm_up(running: Sequence[Server], sending: Sender, logins: float, count: int) -> None:
     """The first use of everything, which is not measured."""
-    for server in servers:
-        sending.send(server.port, count, cell)
-    for server in servers:
-        _drained(server)
+    for server in running:
+        sending.send(server.port, count, 0, logins)
+    for server in running:
+        drained(server)
         if isinstance(server, Syslogauth):
-            _accounted(server, count)
+            accounted(server, count)
     time.sleep(SETTLE_SECONDS)
-
-
-def _drained(server: Server) -> None:
-    wait_until(lambda: (kernel_queue(server.port) or (1, 0))[0] == 0, f"{server.name} to read everything", DRAIN_SECONDS, 0.01)
-
-
-def _accounted(server: Syslogauth, count: int) -> None:
-    wait_until(lambda: server.accounted() == count, f"received + dropped to be the {count} datagrams that were sent", 5.0)
 
 
 def _one(server: Server, sending: Sender, cell: Cell, count: int) -> Sample:
-    logins_before, drops_before = server.logins(), _drops(server)
+    logins_before, drops_before = server.logins(), dropped(server)
     accounted_before = server.accounted() if isinstance(server, Syslogauth) else 0
-    cpu_before = _cpu(server)
-    seconds = sending.send(server.port, count, cell)
-    _drained(server)
+    waits_before, cpu_before = sum(map(wake_ups, server.pids)), _cpu(server)
+    sent = sending.send(server.port, count, cell.rate, cell.logins)
+    drained(server)
+    waits = sum(map(wake_ups, server.pids)) - waits_before
     time.sleep(SETTLE_SECONDS)
     cpu = _cpu(server) - cpu_before
-    lost = _drops(server) - drops_before
+    lost = dropped(server) - drops_before
     if isinstance(server, Syslogauth):
-        _accounted(server, accounted_before + count)
+        accounted(server, accounted_before + count)
     if not lost:
         flags = [entry.login and (server.takes_forwarded or not entry.forwarded) for entry in corpus(cell.logins)]
         seen, expected = server.logins() - logins_before, counted(flags, count)
         assert seen == expected, f"{server.name} saw {seen} logins, {expected} were sent"
-    return Sample(count, lost, cpu, seconds)
+    return Sample(count, lost, cpu, sent.seconds, waits, sent.late)
 
 
-def _idle(servers: Sequence[Server], seconds: float) -> dict[str, float]:
-    before = {server.name: _cpu(server) for server in servers}
+def _idle(running: Sequence[Server], seconds: float) -> dict[str, float]:
+    before = {server.name: _cpu(server) for server in running}
     time.sleep(seconds)
-    return {server.name: (_cpu(server) - before[server.name]) / seconds for server in servers}
+    return {server.name: (_cpu(server) - before[server.name]) / seconds for server in running}
 
 
 def _cpu(server: Server) -> float:
     return sum(map(cpu_seconds, server.pids))
 
 
-def _drops(server: Server) -> int:
-    found = kernel_queue(server.port)
-    assert found, f"{server.name} no longer listens"
-    return found[1]
-
-
-def _progress(number: int, rounds: int, cell: Cell) -> None:
+def progress(text: str) -> None:
     if sys.stderr.isatty():
-        print(f"\rround {number + 1} of {rounds}: {cell.rate_name}, {cell.logins:.0%} logins   ", end="", file=sys.stderr, flush=True)
+        print(f"\r{text:<78}", end="", file=sys.stderr, flush=True)
 
 
 def table(samples: Samples, idle: dict[str, list[float]]) -> str:
-    """CPU nanoseconds a received datagram and loss by server, and the ratio to the better rsyslogd of the same round."""
+    """CPU nanoseconds a received datagram, and loss, by server."""
     names = list(dict.fromkeys(name for by_server in samples.values() for name in by_server))
-    ours, others = names[0], names[1:]
     rows = []
     for cell, by_server in samples.items():
         row = [cell.rate_name, f"{cell.logins:.0%}"]
         for name in names:
             row.append(spread([sample.nanoseconds for sample in by_server[name]]).text())
             row.append(f"{spread([sample.loss for sample in by_server[name]]).median:.1%}")
-        row.append(_ratio(by_server, ours, others))
         rows.append(row)
     if idle:
-        rows.append(["idle, ms/s", "", *(cell for name in names for cell in (spread([s * 1000 for s in idle[name]]).text(1), "")), ""])
-    headings = ["rate", "logins", *(word for name in names for word in (f"{name}, ns", "lost")), "ratio"]
-    return markdown(headings, rows)
+        rows.append(["idle, ms/s", "", *(cell for name in names for cell in (spread([s * 1000 for s in idle[name]]).text(1), ""))])
+    return markdown(["rate", "logins", *(word for name in names for word in (f"{name}, ns", "lost"))], rows)
 
 
-def _ratio(by_server: dict[str, list[Sample]], ours: str, others: Sequence[str]) -> str:
-    if not others:
-        return "-"
-    mine, *theirs = ([sample.nanoseconds for sample in by_server[name]] for name in (ours, *others))
-    return ratio_to_better(mine, *theirs).text(2)
+def against(names: Sequence[str]) -> dict[str, list[str]]:
+    """With what syslogauth is compared: the better rsyslogd of the same round, and each other server."""
+    queues = [name for name in names if name.startswith("rsyslogd")]
+    rest = {name: [name] for name in names if name not in queues and name != OURS}
+    return ({"rsyslogd": queues} if queues else {}) | rest
+
+
+def ratios(by_server: dict[str, list[Sample]], others: Sequence[str]) -> list[float]:
+    """Syslogauth's CPU time a datagram divided by the better of the others, a value a round."""
+    ours, *theirs = ([sample.nanoseconds for sample in by_server[name]] for name in (OURS, *others))
+    return ratios_to_better(ours, *theirs)
+
+
+def ratio_table(samples: Samples) -> str:
+    """What syslogauth costs as a multiple of the others."""
+    columns = against(list(next(iter(samples.values()))))
+    rows = [
+        [cell.rate_name, f"{cell.logins:.0%}", *(spread(ratios(by_server, others)).text(2) for others in columns.values())]
+        for cell, by_server in samples.items()
+    ]
+    return markdown(["rate", "logins", *(f"syslogauth : {name}" for name in columns)], rows)
+
+
+def wake_up_table(samples: Samples) -> str:
+    """How often each server waits for more, a received datagram; and how much of what was sent went out late, which bunches it."""
+    names = list(next(iter(samples.values())))
+    rows = []
+    for cell, by_server in samples.items():
+        waits = (spread([each.wake_ups / max(1, each.sent - each.lost) for each in by_server[name]]).median for name in names)
+        late = spread([each.late for found in by_server.values() for each in found])
+        rows.append(
+            [cell.rate_name, f"{cell.logins:.0%}", *(f"{value:.2f}" for value in waits), f"{late.median:.1%}, at most {late.most:.1%}"]
+        )
+    return markdown(["rate", "logins", *names, "sent late"], rows)

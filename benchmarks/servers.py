@@ -1,13 +1,10 @@
-"""What receives the datagrams: syslogauth as it ships, and rsyslogd in its two best configurations. Private directories, loopback.
+"""What receives the datagrams: syslogauth as it ships, in a private directory, on loopback. peers.py has the others.
 
-A server has a name, the UDP port that it listens on, and its processes; `logins()` says how many logins it has seen up to now. Both ask
-for the same receive buffer. rsyslogd looks for the program name, then for the line, and writes it to a file that is not fsynced; it
-takes `Forwarded from` for a host and its logins for none, which is in its favour.
+A server has a name, the UDP port that it listens on, and its processes; `logins()` says how many logins it has seen up to now.
 """
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.processes import family, running, wait_until
+from benchmarks.processes import cores, family, running, wait_until
 
 BUFFER_BYTES = 16777216
+OURS = "syslogauth"
 START_SECONDS = 20.0
 SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
 
@@ -30,24 +28,13 @@ state_directory = "{directory}/state"
 udp = ["127.0.0.1:{udp}"]
 peers = ["127.0.0.0/8"]
 receive_buffer_bytes = {buffer}
+workers = {workers}
 [[export]]
 path = "{directory}/popauth"
 format = "hash9"
 [metrics]
 listen = "127.0.0.1:{metrics}"
 """
-
-# re_match() is a POSIX regular expression; $msg begins with the blank that follows the tag
-RSYSLOG = """
-global(workDirectory="{directory}" net.enableDNS="off")
-{queue}
-module(load="imudp" batchSize="128")
-input(type="imudp" address="127.0.0.1" port="{udp}" rcvbufSize="{buffer}")
-if $programname == "dovecot" and
-    re_match($msg, "^ ?(imap|pop3)-login: (Login|Logged in): user=<[^>]*>, method=[A-Z0-9-]+, rip=[0-9a-f.:]+, lip=") then
-    action(type="omfile" file="{directory}/logins")
-"""
-QUEUES = {"queued": "", "direct": 'main_queue(queue.type="Direct")'}
 
 
 class Server(Protocol):
@@ -67,6 +54,7 @@ class Syslogauth:
     port: int
     pids: list[int]
     metrics: int
+    directory: Path
     takes_forwarded: bool = True
 
     def logins(self) -> int:
@@ -76,60 +64,42 @@ class Syslogauth:
         """Datagrams that it knows of: received, or dropped by the kernel. The receiver's figures are up to a second old."""
         return self._figure("datagrams_received") + self._figure("datagrams_dropped")
 
-    def _figure(self, name: str) -> int:
+    def entries(self) -> int:
+        """Addresses in the table."""
+        return self._figure("table_entries", "")
+
+    def exported(self) -> int:
+        """Addresses in the map as last published."""
+        return self._figure("export_entries", "")
+
+    def _figure(self, name: str, suffix: str = "_total") -> int:
         page = scrape(self.metrics, "/metrics")
-        return int(sum(map(float, re.findall(rf"^syslogauth_{name}_total(?:{{.*}})? (\S+)$", page, re.MULTILINE))))
-
-
-@dataclass(slots=True)
-class Rsyslogd:
-    name: str
-    port: int
-    pids: list[int]
-    file: Path
-    takes_forwarded: bool = False
-
-    def logins(self) -> int:
-        return self.file.read_bytes().count(b"\n") if self.file.exists() else 0
+        return int(sum(map(float, re.findall(rf"^syslogauth_{name}{suffix}(?:{{.*}})? (\S+)$", page, re.MULTILINE))))
 
 
 @contextmanager
-def syslogauth(directory: Path) -> Iterator[Syslogauth]:
+def syslogauth(directory: Path, buffer: int = BUFFER_BYTES, workers: int = 1) -> Iterator[Syslogauth]:
+    """With several workers it gets the sender's core too: on one core a second has nothing to give."""
     directory.mkdir()
     udp, metrics = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
-    file = directory / "syslogauth.toml"
-    file.write_text(CONFIGURATION.format(directory=directory, udp=udp, metrics=metrics, buffer=BUFFER_BYTES))
-    with running(syslogauth_command("run", file), directory / "said", clean_environment()) as process:
+    file = configure(directory, udp, metrics, buffer, workers)
+    on = {cores()[0], *cores()[1]} if workers > 1 else None
+    with running(syslogauth_command("run", file), directory / "said", clean_environment(), on) as process:
 
         def ready() -> bool:
             alive(process, directory / "said")
             return scrape(metrics, "/-/ready").startswith("ok")
 
         wait_until(ready, "syslogauth to be ready", START_SECONDS)
-        yield Syslogauth("syslogauth", udp, family(process.pid), metrics)
+        name = OURS if workers == 1 else f"{OURS}, {workers} workers"
+        yield Syslogauth(name, udp, family(process.pid), metrics, directory)
 
 
-@contextmanager
-def rsyslogd(directory: Path, queue: str) -> Iterator[Rsyslogd]:
-    """`queue` is a key of QUEUES: with the main queue as it comes, or none."""
-    directory.mkdir()
-    udp = free_port(socket.SOCK_DGRAM)
-    file = directory / "rsyslog.conf"
-    file.write_text(RSYSLOG.format(directory=directory, udp=udp, buffer=BUFFER_BYTES, queue=QUEUES[queue]))
-    program = shutil.which("rsyslogd", path=SYSTEM_PATH)
-    assert program, "rsyslogd is missing"
-    with running([program, "-n", "-f", str(file), "-i", str(directory / "pid")], directory / "said") as process:
-
-        def listening() -> bool:
-            alive(process, directory / "said")
-            return kernel_queue(udp) is not None
-
-        wait_until(listening, "rsyslogd to listen", START_SECONDS)
-        yield Rsyslogd(f"rsyslogd {queue}", udp, [process.pid], directory / "logins")
-
-
-def has_rsyslogd() -> bool:
-    return shutil.which("rsyslogd", path=SYSTEM_PATH) is not None
+def configure(directory: Path, udp: int, metrics: int, buffer: int = BUFFER_BYTES, workers: int = 1) -> Path:
+    """Its configuration file: everything else is as shipped."""
+    file = directory / "syslogauth.toml"
+    file.write_text(CONFIGURATION.format(directory=directory, udp=udp, metrics=metrics, buffer=buffer, workers=workers))
+    return file
 
 
 def syslogauth_command(verb: str, file: Path) -> list[str]:
@@ -156,13 +126,14 @@ def scrape(port: int, path: str) -> str:
 
 
 def kernel_queue(port: int) -> tuple[int, int] | None:
-    """(bytes that wait, datagrams dropped so far) of the socket bound to a port of 127.0.0.1, from /proc/net/udp; None where none is."""
+    """(bytes that wait, datagrams dropped so far) of the sockets bound to a port of 127.0.0.1, from /proc/net/udp; None where none is."""
     local = f"0100007F:{port:04X}" if sys.byteorder == "little" else f"7F000001:{port:04X}"
+    bound = []
     for line in Path("/proc/net/udp").read_text().splitlines()[1:]:
         words = line.split()
         if words[1] == local and words[2].endswith(":0000"):
-            return int(words[4].partition(":")[2], 16), int(words[-1])
-    return None
+            bound.append((int(words[4].partition(":")[2], 16), int(words[-1])))
+    return (sum(queue for queue, _ in bound), sum(drops for _, drops in bound)) if bound else None
 
 
 def free_port(kind: socket.SocketKind) -> int:
