@@ -4,6 +4,7 @@ The gate reads a datagram where it lies, so that no object is ever made of noise
 A batch is valid until its listener reads the next one into the same buffer.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, repeat
@@ -44,6 +45,11 @@ class Batch:
     def datagram(self, number: int) -> bytes:
         start = self.starts[number]
         return bytes(self.buffer[start : start + self.lengths[number]])
+
+    def found(self, pattern: re.Pattern[bytes], number: int) -> re.Match[bytes] | None:
+        """The whole datagram as the pattern has it, matched where it lies."""
+        start = self.starts[number]
+        return pattern.fullmatch(self.buffer, start, start + self.lengths[number])
 
     def of_these(self, numbers: Sequence[int]) -> "Batch":
         """Only the datagrams with these numbers."""

@@ -6,6 +6,7 @@ When the repeated logins were of which a summary speaks is unknown: the renewed 
 a revocation since then voids it.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -23,6 +24,7 @@ from syslogauth.core.message import FACILITIES, MAX_DATAGRAM_BYTES, OWN_APP_NAME
 from syslogauth.core.policy import Policy
 from syslogauth.core.recent import Recent
 from syslogauth.core.sessions import Joins
+from syslogauth.core.usual import usual_login
 
 REMEMBERED_PEERS = 65536  # addresses whose verdict is kept; forged ones must not fill the memory
 SWEEP_SECONDS = 60.0
@@ -103,6 +105,8 @@ class Intake:
         self._priorities = {None, *(8 * FACILITIES.index(name) + severity for name in sources.facilities for severity in range(8))}
         self._gate = gate_pattern(recogniser, sources.facilities, logouts=policy.holds).match
         self._line_gate = line_gate_pattern(recogniser, logouts=policy.holds).match
+        self._usual, self._read_usual = usual_login(recogniser, sources.facilities)
+        self._usual_line, _ = usual_login(recogniser, None)
         self._recent = Recent()
         self._next_sweep = 0.0
 
@@ -126,7 +130,7 @@ class Intake:
         for number in suspects:
             if attentive:
                 self._read_noise(batch, seen, number, now)
-            self._take(batch.datagram(number), self._peers[batch.senders[number]], now, grants)
+            self._take(batch, number, now, grants)
             seen = number + 1
         if attentive:
             self._read_noise(batch, seen, count, now)
@@ -168,8 +172,13 @@ class Intake:
             if host in self._recent.hosts:
                 self._recent.came(host, parse(batch.datagram(number)), now)
 
-    def _take(self, datagram: bytes, peer: Peer, now: float, grants: list[Grant]) -> None:
-        verdict = self._judge(parse(datagram, peer.needs_priority), peer, now)
+    def _take(self, batch: Batch, number: int, now: float, grants: list[Grant]) -> None:
+        peer = self._peers[batch.senders[number]]
+        verdict = None
+        if found := batch.found(self._usual, number):
+            verdict = self._usual_login(self._read_usual(found), found, peer, now)
+        if verdict is None:
+            verdict = self._judge(parse(batch.datagram(number), peer.needs_priority), peer, now)
         outcome, login, grant, _, session = verdict
         self.tally.outcomes[outcome] += 1
         if login is not None:
@@ -196,13 +205,17 @@ class Intake:
 
     def judge_lines(self, batch: Batch, time_of: Callable[[bytes], float], *, escaped: bool) -> Iterator[tuple[int, Verdict]]:
         """The same for many lines, by their number in the batch. Those that are not given are noise: NOT_LOGIN."""
-        seen, attentive = 0, self._recent.hosts
+        seen, attentive, peer = 0, self._recent.hosts, Peer("", escaped=escaped)
         for number in (*_suspects(self._line_gate, batch), len(batch)):
             for noise in range(seen, number) if attentive else ():
                 message = parse(batch.datagram(noise), needs_priority=False)
                 self._recent.came("", message, time_of(_stamp(message)))
-            if number < len(batch):
-                yield number, self.judge_line(batch.datagram(number), time_of, escaped=escaped)
+            if number == len(batch):
+                return
+            verdict = None
+            if found := batch.found(self._usual_line, number):
+                verdict = self._usual_login(self._read_usual(found), found, peer, time_of(found["stamp"]))
+            yield number, verdict or self.judge_line(batch.datagram(number), time_of, escaped=escaped)
             seen = number + 1
 
     def _admit(self, host: str, port: int) -> Peer:
@@ -239,13 +252,13 @@ class Intake:
         if isinstance(found, Authenticated):
             found = self._joins.authenticated(peer.host, message, found, now)
         if isinstance(found, Login):
-            return self._login(found, message, peer, now)
+            return self._login(found, message.hostname, peer, now, message)
         if isinstance(found, Refusal):
             if found is Refusal.BAD_ADDRESS:  # perhaps a first line: what another process of that pid said before is void
                 self._joins.failed(peer.host, message)
             return Verdict(found, message=message)
         if isinstance(found, Logout) and self.policy.holds:
-            return Verdict(Refusal.LOGOUT, message=message, session=self._closed(found.server, found.end_key, message, peer, now))
+            return Verdict(Refusal.LOGOUT, message=message, session=self._closed(found.server, found.end_key, message.hostname, peer, now))
         if isinstance(found, Connected):
             self._joins.connected(peer.host, message, found, now)
             return Verdict(Refusal.CONNECTED, message=message)
@@ -256,21 +269,27 @@ class Intake:
             self._joins.failed(peer.host, message)
         return Verdict(Refusal.NOT_LOGIN, message=message)
 
-    def _login(self, login: Login, message: Message, peer: Peer, now: float) -> Verdict:
-        verdict = self._decide(login, message, peer, now)
+    def _usual_login(self, login: Login | Refusal, found: re.Match[bytes], peer: Peer, now: float) -> Verdict | None:
+        """What becomes of a line that is a usual login; None where the long way must say it, or what came before it counts."""
+        if peer.host in self._recent.hosts or not isinstance(login, Login):
+            return None
+        return self._login(login, found["host"] or found["origin"] or b"", peer, now)
+
+    def _login(self, login: Login, hostname: bytes, peer: Peer, now: float, message: Message | None = None) -> Verdict:
+        verdict = self._decide(login, hostname, peer, now, message)
         if verdict.grant and not login.session:
-            self._recent.remember(peer.host, message.hostname, login, now)
+            self._recent.remember(peer.host, hostname, login, now)
         if login.session_end:
-            return verdict._replace(session=self._closed(login.server, login.end_key, message, peer, now))
+            return verdict._replace(session=self._closed(login.server, login.end_key, hostname, peer, now))
         if verdict.grant and login.end_key and self.policy.holds:
             grace_seconds = verdict.grant.expires_at - now
             until = now + self.policy.hold_max_seconds + grace_seconds
-            key = _key(peer, message, login.server, login.end_key)
+            key = _key(peer, hostname, login.server, login.end_key)
             return verdict._replace(session=Opened(key, login.address, now, until, grace_seconds, login.counted))
         return verdict
 
-    def _closed(self, server: str, end_key: str, message: Message, peer: Peer, now: float) -> Closed | None:
-        return Closed(_key(peer, message, server, end_key), now) if end_key and self.policy.holds else None
+    def _closed(self, server: str, end_key: str, hostname: bytes, peer: Peer, now: float) -> Closed | None:
+        return Closed(_key(peer, hostname, server, end_key), now) if end_key and self.policy.holds else None
 
     def _look_again(self, verdict: Verdict, peer: Peer) -> None:
         """Count what no format believes and yet looks like a login, and what was not believed for the sake of its sender."""
@@ -283,9 +302,8 @@ class Intake:
             name = self.recogniser.known_as(message).decode("ascii")
             self.tally.unrecognised[name] = self.tally.unrecognised.get(name, 0) + 1
 
-    def _decide(self, login: Login, message: Message, peer: Peer, now: float) -> Verdict:
-        hostname = message.hostname.decode("ascii", "backslashreplace")
-        decision = self.policy.decide(login, self.own_addresses, hostname, peer.name, now)
+    def _decide(self, login: Login, hostname: bytes, peer: Peer, now: float, message: Message | None) -> Verdict:
+        decision = self.policy.decide(login, self.own_addresses, hostname.decode("ascii", "backslashreplace"), peer.name, now)
         if isinstance(decision, Refusal):
             return Verdict(decision, login, None, message)
         return Verdict(GRANT, login, decision, message)
@@ -296,7 +314,7 @@ class Intake:
             self._recent.came(peer.host, message, now)
             self._recent.summed_up(peer.host, message, now)
             return Verdict(Refusal.REPEATED, message=message)
-        verdict = self._decide(known.login, message, peer, now)
+        verdict = self._decide(known.login, message.hostname, peer, now, message)
         return verdict._replace(grant=verdict.grant._replace(granted_at=known.login_at)) if verdict.grant else verdict
 
     def _sweep(self, now: float) -> None:
@@ -324,10 +342,10 @@ def _stamp(message: Message | Refusal) -> bytes:
     return message.timestamp if isinstance(message, Message) else b""
 
 
-def _key(peer: Peer, message: Message, server: str, end_key: str) -> bytes:
+def _key(peer: Peer, hostname: bytes, server: str, end_key: str) -> bytes:
     """Which session, of which server on which host: 16 bytes, because names may be long and the table keeps one for each session.
 
     The peer by its packed address: after a restart on another socket it may be written as an IPv4-mapped one.
     """
-    names = (message.hostname, server.encode(), end_key.encode())
+    names = (hostname, server.encode(), end_key.encode())
     return blake2b(bytes((len(peer.address),)) + peer.address + b"\0".join(names), digest_size=16).digest()

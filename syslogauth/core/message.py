@@ -79,9 +79,12 @@ RFC3164 = (
 STAMPS = rb"(?>(?:(?P<stamp>" + BSD_STAMP + rb"|" + ISO_STAMP + rb"),? )?)"
 HEADER = re.compile(STAMPS + rb"(?:(?:" + HOST + rb" )?" + RFC5424 + rb"|" + RFC3164 + rb")", re.DOTALL)
 # What nearly every message is, read in a quarter of the time; the same classes, so the same answer
+USUAL_HEADER = (
+    rb"(?P<stamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|" + ISO_STAMP + rb") "
+    rb"(?:(?P<host>[\w.-]{1,255}) |Forwarded from (?P<origin>[\w.:%-]{1,255}): )?"
+)
 USUAL = re.compile(
-    rb"(?:<(\d{1,3})>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?:([\w.-]{1,255}) |Forwarded from ([\w.:%-]{1,255}): )?"
-    rb"([\w./+-]{1,64})(?:\[(\d{1,10})\])?: (?!\[ID |[Ll]ast message |message repeated )(.*)",
+    rb"(?:<(\d{1,3})>)?" + USUAL_HEADER + rb"([\w./+-]{1,64})(?:\[(\d{1,10})\])?: (?!\[ID |[Ll]ast message |message repeated )(.*)",
     re.DOTALL,
 )
 PRIORITY = re.compile(rb"<(0|[1-9]\d{0,2})>")

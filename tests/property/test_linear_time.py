@@ -76,7 +76,7 @@ def module_patterns() -> Iterator[tuple[str, re.Pattern[bytes]]]:
 def patterns_of(form: Format) -> dict[str, re.Pattern[bytes]]:
     lines = {f"line {number}": line.pattern for number, line in enumerate(form.lines)}
     if form.usual:
-        lines["usual"] = form.usual.pattern
+        lines["usual"] = re.compile(form.usual.pattern, re.DOTALL)
     return lines | {name: re.compile(getattr(form, name)) for name in ("begins", "others", "logout_begins") if getattr(form, name)}
 
 
@@ -123,7 +123,7 @@ def quick(run: Callable[[], object], length: int) -> bool:
 
 
 def test_the_patterns_of_core_are_found() -> None:
-    expected = {"message.HEADER", "message.REPEATED_TEXT", "formats.dovecot.USUAL", "formats.dovecot.VALUES"}
+    expected = {"message.HEADER", "message.REPEATED_TEXT", "message.USUAL", "formats.dovecot.VALUES"}
     assert {f"syslogauth.core.{name}" for name in expected} <= MODULE_PATTERNS.keys()
     for form in formats.FORMATS:
         assert {"begins", *(f"line {number}" for number in range(len(form.lines)))} <= patterns_of(form).keys()

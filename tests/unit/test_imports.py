@@ -29,7 +29,13 @@ LAYERS = (
     ("core",),
     ("__init__",),
 )
-CORE_LAYERS = (("intake",), ("gate",), ("formats", "policy", "linetime", "recent", "sessions"), ("message", "address"), ("login", "batch"))
+CORE_LAYERS = (
+    ("intake",),
+    ("gate", "usual"),
+    ("formats", "policy", "linetime", "recent", "sessions"),
+    ("message", "address"),
+    ("login", "batch"),
+)
 # "" is formats/__init__.py
 FORMAT_LAYERS = (("nearest",), ("", "site"), ("check",), ("pattern", "a server's"), ("cost", "grammar", "looks"))
 

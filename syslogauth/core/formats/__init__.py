@@ -32,7 +32,7 @@ from syslogauth.core.formats import (
     zimbra,
 )
 from syslogauth.core.formats.check import faults
-from syslogauth.core.formats.grammar import Format, Line, any_prefix
+from syslogauth.core.formats.grammar import Format, Line, Usual, any_prefix
 from syslogauth.core.formats.looks import looks_like_login
 from syslogauth.core.login import Cut, Failed, Logout, Refusal, Report
 from syslogauth.core.message import Message
@@ -115,6 +115,15 @@ class Recogniser:
             for form in forms
         )
 
+    @property
+    def usual(self) -> Usual | None:
+        """The short way to the commonest login, where nothing else can be meant by it."""
+        for form in self.formats:
+            usual = form.usual
+            if usual and form.escapes and all(self._by_app_name[tag] == (form,) for tag in usual.app_names):
+                return None if usual.app_names & self.file_app_names else usual
+        return None
+
     def check(self) -> list[str]:
         """What is wrong with any format, a sentence each: asked when the daemon starts, and by the tests."""
         return [fault for form in self.formats for fault in faults(form)]
@@ -126,12 +135,13 @@ def _under(form: Format, app_names: Mapping[bytes, bytes]) -> Format:
     if not more:
         return form
 
-    def with_more(line: Line) -> Line:
-        if line.app_names is None:
-            return line
-        return replace(line, app_names=line.app_names | {tag for tag in more if app_names[tag] in line.app_names})
+    def wider(tags: frozenset[bytes]) -> frozenset[bytes]:
+        return tags | {tag for tag in more if app_names[tag] in tags}
 
-    usual = form.usual and with_more(form.usual)
+    def with_more(line: Line) -> Line:
+        return line if line.app_names is None else replace(line, app_names=wider(line.app_names))
+
+    usual = form.usual and replace(form.usual, app_names=wider(form.usual.app_names))
     return replace(form, app_names={**form.app_names, **more}, lines=tuple(map(with_more, form.lines)), usual=usual)
 
 

@@ -21,6 +21,7 @@ from syslogauth.core.formats.grammar import (
     Kind,
     Line,
     Sample,
+    Usual,
     client_address,
     local_address,
     printable,
@@ -68,17 +69,11 @@ VALUES = {
 SHOWN_BYTES = 40  # of what is wrong, in an explanation
 LONGEST = 380  # a login of all elements and the longest addresses has some 330; a piece of PIPE_BUF, cut at FreeBSD 12's 480, still more
 
-# The order that Dovecot has by default, read in one go because nearly every login has it; the same classes, so the same answer
+# The order that Dovecot has by default; the same classes as of the lines, so the same answer
 USUAL = (
-    SERVICE
-    + rb"(?:Login|Logged in): user="
-    + QUOTED
-    + rb", method=([A-Za-z0-9_+-]{1,20}), rip=("
-    + ADDRESS
-    + rb"), lip=("
-    + ADDRESS
-    + rb")"
-    rb"(?:, mpid=\d{1,10})?(?:, (?:TLS|secured))?(?:, session=<([A-Za-z0-9+/=]{0,64})>)?"
+    rb"(?!.{%d})" % (LONGEST + 1) + SERVICE + rb"(?:Login|Logged in): user=<(?P<user>[^\x00-\x1f\x7f<>]{1,320})>, "
+    rb"method=(?P<method>[A-Za-z0-9_+-]{1,20}), rip=(?P<rip>" + ADDRESS + rb"), lip=(?P<lip>" + ADDRESS + rb")"
+    rb"(?:, mpid=\d{1,10})?(?:, (?:TLS|secured))?(?:, session=<(?P<session>[A-Za-z0-9+/=]{0,64})>)?"
 )
 
 
@@ -112,16 +107,16 @@ def read(message: Message, found: re.Match[bytes]) -> Login | Refusal:
     )
 
 
-def read_usual(message: Message, found: re.Match[bytes]) -> Login | Refusal:
-    """The same for a line that is USUAL."""
-    service, user, method, remote, local, session = found.groups(b"")
-    if len(message.text) > LONGEST or b"rip=" in user:
+def read_usual(found: re.Match[bytes]) -> Login | Refusal:
+    """The same for a text that is USUAL."""
+    service, user, method, remote, local, session = found.group("service", "user", "method", "rip", "lip", "session")
+    if b"rip=" in user:
         return Refusal.AMBIGUOUS
     if method.upper() == b"ANONYMOUS":
         return Refusal.ANONYMOUS
     if (address := client_address(remote)) is None:
         return Refusal.BAD_ADDRESS
-    name = session.decode("ascii")
+    name = session.decode("ascii") if session else ""
     return Login("dovecot", SERVICES[service], printable(user), address, local_address(local), name, end_key=name)
 
 
@@ -196,7 +191,7 @@ FORMAT = Format(
         Line(Kind.LOGIN, whole(OWN_2 + STARTED), app_names=OWN_FILE, proxied=True, read=read, explain=explain),
         Line(Kind.LOGOUT, whole(PROCESS + rb"(?:Disconnected|Connection closed|Logged out)[^\x00-\x1f\x7f]{0,512}"), app_names=SYSLOG),
     ),
-    usual=Line(Kind.LOGIN, whole(USUAL), app_names=SYSLOG, read=read_usual),
+    usual=Usual(SYSLOG, USUAL, read_usual),
     begins=SERVICE_LOGIN + rb"(?:Login: |Logged in: |proxy\()",
     logout_begins=SESSION_OF + rb"[^ ]{1,320}>: (?:Disconnected|Connection closed|Logged out)",
     others=rb"(?!"

@@ -70,11 +70,18 @@ class Line:
     read: Read | None = None
     explain: Explain | None = None
 
-    def taken(self, message: Message) -> re.Match[bytes] | None:
-        """The message's whole text as the line has it, under a tag that has this line."""
-        if self.app_names is None or message.app_name in self.app_names:
-            return self.pattern.fullmatch(message.text)
-        return None
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """A short way to the commonest login of a server that escapes what its clients say.
+
+    `pattern` is one for a whole text under one of the tags, of which no other format may be. `read` says what a match of it means. What
+    it takes a line of the format takes too, with the same answer, which tests hold; what it refuses the line is asked about.
+    """
+
+    app_names: frozenset[bytes]
+    pattern: bytes
+    read: Callable[[re.Match[bytes]], Login | Refusal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,6 @@ class Format:
     text of every line begins that is a login or a part of one, `logout_begins` for the ends of sessions: the gate refuses the rest.
     `others` is one for how texts begin that the server writes too and that are no login: what is none of all these but looks like a
     login is counted as unrecognised. `file_app_names` are tags that only the server's own log file has: never taken from the network.
-    `usual` is a short way to the commonest login: what it takes another line takes too, with the same answer (held by tests).
     `escapes` is False for a server that logs a client's line feeds as they are: where a source may split a message there, its second
     half is the client's own line (law 2). `ends`: how the end of a session names it: "" (it is not logged), "session" (group),
     "process" (the same pid), "client" (the session where the line names one, else user and address, which may name several).
@@ -126,7 +132,7 @@ class Format:
     logout_begins: bytes = b""
     sequences: tuple[Sequence, ...] = ()
     logouts: tuple[tuple[str, str], ...] = ()  # (app_name, text): lines that must be read as the end of a session
-    usual: Line | None = None
+    usual: Usual | None = None
     file_app_names: Mapping[bytes, str] = field(default_factory=dict)
     escapes: bool = True
     ends: str = ""
@@ -136,15 +142,10 @@ class Format:
 
     def recognise(self, message: Message) -> Report | Refusal:
         """What the message reports; NOT_LOGIN for what the format does not know."""
-        if self.usual and (found := self.usual.taken(message)):
-            return self._read(self.usual, message, found)
         for line in self.lines:
-            if found := line.taken(message):
-                return self._read(line, message, found)
+            if (line.app_names is None or message.app_name in line.app_names) and (found := line.pattern.fullmatch(message.text)):
+                return line.read(message, found) if line.read else self.report(line, message, found)
         return Refusal.NOT_LOGIN
-
-    def _read(self, line: Line, message: Message, found: re.Match[bytes]) -> Report | Refusal:
-        return line.read(message, found) if line.read else self.report(line, message, found)
 
     def report(self, line: Line, message: Message, found: re.Match[bytes]) -> Report | Refusal:
         """What a line of the format says, by its kind and groups."""

@@ -52,7 +52,7 @@ FORMAT = Format(
         ),
     ),
     begins=rb"Auth: ?[0-9A-Fa-f:]",
-    logout_begins=rb"Closing(?: session)?: ",
+    logout_begins=rb"Closing(?: session)?: ?[0-9A-Fa-f:.]",
     others=rb"Connect:|Closing|Fatal|Fail|Exiting|Timeout|Re-?[Aa]uth",
     ends="process",
     escapes=False,
