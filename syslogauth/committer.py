@@ -1,4 +1,5 @@
-"""The one thread of the receiver that writes to the table: what is pending, merged by address, as a group, durable on return.
+"""The one thread of the receiver that writes to the table: what is pending, merged by address, as a group, durable but for a power cut
+(environment.py).
 
 The first grant after a quiet time is committed at once; while more come, a commit begins GAP_SECONDS after the one before at the earliest.
 A commit that fails (disk full) leaves its grants pending and is tried again each RETRY_SECONDS: nothing is lost, and at CAPACITY the
@@ -38,7 +39,7 @@ class Committer:
         self.errors = 0
         self.writable = True
         self._in_commit = 0
-        self._lock = threading.Lock()  # of all these
+        self._lock = threading.Lock()  # of what is pending, and of the figures that belong together
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._stopping = threading.Event()
 
@@ -129,6 +130,9 @@ class Committer:
 
 
 def merged(earlier: Grant, later: Grant) -> Grant:
-    """One grant of two for an address: the one that lasts longer, for rules of the policy may differ (law 5), with the logins of both."""
+    """One grant of two for an address: the one that lasts longer, for rules of the policy may differ (law 5), with the logins of both.
+
+    Where the longer is the earlier one, and the address was revoked between the two, both are void: the next login grants again.
+    """
     longer = later if later.expires_at >= earlier.expires_at else earlier
     return longer._replace(count=earlier.count + later.count)

@@ -6,6 +6,7 @@ traffic and no receiver. It learns of change from LMDB alone. Before it takes mo
 table cannot be read it says so and tries again; nobody enters the maps then, but who is over leaves them (law 4).
 """
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 
@@ -170,18 +171,21 @@ class Exporter:
     def _measure_waits(self) -> None:
         now = time.time()
         entered, self.roster.entered = self.roster.entered, []
-        for address in entered:
-            if (entry := self.table.get(address)) is not None and entry.kind == "login":
-                self.login_to_export_seconds.observe(max(0.0, now - entry.granted_at))
+        with contextlib.suppress(TableError, OSError):  # _follow() says so, and tries again
+            for address in entered:
+                if (entry := self.table.get(address)) is not None and entry.kind == "login":
+                    self.login_to_export_seconds.observe(max(0.0, now - entry.granted_at))
 
     def _finish(self, *, empty: bool) -> bool:
         """The last word of the maps: empty, or what the table says now."""
         if empty:
             done = [emptied(self.maps, time.monotonic())]
         else:
-            self.step(time.time(), time.monotonic())
             deadline = time.monotonic() + LAST_TRIES_SECONDS
-            done = [last_word(map_, self.roster.live, deadline) for map_ in self.maps if map_.stale and self.roster.known]
+            self.step(time.time(), time.monotonic())
+            while self.roster.reading and time.monotonic() < deadline:
+                self.step(time.time(), time.monotonic())
+            done = [self.roster.known and last_word(map_, self.roster.live, deadline) for map_ in self.maps if map_.stale]
         self.control.send(heartbeat("exporter", False, "stopped", self.samples()))
         self.table.close()
         return all(done)

@@ -49,7 +49,7 @@ class Receiver:
 
     async def run(self, listeners: Sequence[Listener]) -> None:
         self.listeners = listeners
-        self._pace = Pace(min(granted_buffer_bytes(listener.sock) for listener in listeners))
+        self._pace = Pace(min((granted_buffer_bytes(listener.sock) for listener in listeners), default=0))
         for listener in listeners:
             await listener.open()
         loop = asyncio.get_running_loop()
@@ -83,6 +83,9 @@ class Receiver:
         while True:
             try:
                 await listener.readable()
+                if listener.way is Way.PLAIN:  # the next datagram comes through the loop, which must not sleep
+                    self._read(listener)
+                    continue
                 self._pace.begin()
                 while self._read_for_a_turn():  # noqa: ASYNC110 - nothing is waited for: the loop has its turn
                     await asyncio.sleep(0)

@@ -92,8 +92,10 @@ def renewed(record: bytes, live_ms: int, kind: int, expires_ms: int, at_ms: int,
 
     None where it does not last beyond `live_ms`, or is of another version.
     """
-    version, old_kind, old_expires_ms, granted_ms, refreshed_ms, old_count = HEAD.unpack_from(record)
-    if old_expires_ms <= live_ms or version != VERSION or old_kind > HELD:
+    if record[0] != VERSION:
+        return None
+    _, old_kind, old_expires_ms, granted_ms, refreshed_ms, old_count = HEAD.unpack_from(record)
+    if old_expires_ms <= live_ms or old_kind > HELD:
         return None
     if expires_ms < old_expires_ms:
         kind, expires_ms, said = old_kind, old_expires_ms, record[TEXTS_AT:]

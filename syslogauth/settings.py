@@ -108,6 +108,8 @@ def app_names(value: Any) -> dict[bytes, bytes]:
     for tag in value:
         if not re.fullmatch(r"[\w./+-]{1,64}", tag, re.ASCII):
             raise ValueError(f"{tag!r} is no tag; write it as syslog shows it before `[pid]:`")
+        if tag == "syslogauth":
+            raise ValueError("'syslogauth' is the tag of this program, whose messages are never read; give the server another")
     return {tag.encode(): known.encode() for tag, known in value.items()}
 
 

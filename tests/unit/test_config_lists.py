@@ -81,6 +81,10 @@ BAD = [  # one mistake each: the file, and the line about it
     ),
     ('[listen]\napp_names = ["dovecot-front"]', f"listen.app_names: ['dovecot-front'] is not a table of tags; {TAGS}"),
     ("[listen.app_names]\nmine = 5", f"listen.app_names: {{'mine': 5}} is not a table of tags; {TAGS}"),
+    (
+        '[listen.app_names]\nsyslogauth = "dovecot"',
+        "listen.app_names: 'syslogauth' is the tag of this program, whose messages are never read; give the server another",
+    ),
     ('[listen.app_names]\n"my tag" = "dovecot"', "listen.app_names: 'my tag' is no tag; write it as syslog shows it before `[pid]:`"),
     (
         '[listen.app_names]\nfront = "dovcot"',

@@ -95,6 +95,17 @@ def play(directory: Path, scene: Callable[[Running], Awaitable[None]], way: Way 
     asyncio.run(run())
 
 
+def test_where_the_loop_passes_on_each_datagram_it_does_not_sleep_between_them(tmp_path: Path) -> None:
+    """With the pauses of the other ways it would take longer than the deadline of until()."""
+
+    async def scene(one: Running) -> None:
+        await one.until(lambda: one.receiver.listeners)
+        one.send_lines(*["<22>Nov 22 10:09:49 mail1 sendmail[7]: x"] * 1500)
+        await one.until(lambda: one.receiver.intake.tally.received == 1500)
+
+    play(tmp_path, scene, Way.PLAIN)
+
+
 @pytest.mark.parametrize("way", Way)
 def test_logins_are_committed_counted_and_told(tmp_path: Path, way: Way) -> None:
     async def scene(one: Running) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from syslogauth.core.batch import Batch
 from syslogauth.core.message import MAX_DATAGRAM_BYTES
-from syslogauth.listeners import udp
+from syslogauth.listeners import recvmmsg, udp
 from syslogauth.listeners.pace import FIRST_SECONDS, LONGEST_SECONDS, Pace
 from syslogauth.listeners.recvmmsg import SLOTS, reader_of
 from syslogauth.listeners.udp import (
@@ -132,6 +132,11 @@ def test_what_the_kernel_holds_can_be_read_before_a_stop(way: Way) -> None:
         return found
 
     assert [b"1", b"2"] == asyncio.run(run())
+
+
+def test_without_recvmmsg_datagrams_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recvmmsg.ctypes, "CDLL", lambda name, use_errno: object())
+    assert Way.EACH is asyncio.run(self_test())
 
 
 def test_the_self_test_finds_the_best_way_of_this_platform() -> None:
