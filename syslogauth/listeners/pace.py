@@ -6,7 +6,7 @@ latency of a login and the size of the buffer allow. Only where nothing has come
 """
 
 FIRST_SECONDS = 0.002
-LONGEST_SECONDS = 0.013  # a login is committed half of it after its datagram, and at the worst all of it and one commit
+LONGEST_SECONDS = 0.012  # a login is committed half of it after its datagram, and at the worst all of it and one commit
 FASTEST = 800_000  # datagrams a second that the buffer must be able to hold for a whole pause: more than a receiver of this kind can read
 CHARGED_BYTES = 512  # of the buffer that was asked for, for a short datagram: Linux doubles it, and charges 1016 for 166
 
