@@ -86,8 +86,9 @@ def receive(directory: Path) -> Iterator[Workload]:
     from benchmarks.corpus import corpus, fresh_login
     from syslogauth.core.address import Networks
     from syslogauth.core.batch import Batch
-    from syslogauth.core.intake import Intake, Sources
+    from syslogauth.core.intake import Intake
     from syslogauth.core.linetime import LineClock
+    from syslogauth.core.peers import Sources
     from syslogauth.core.policy import Policy
 
     def intake() -> Intake:

@@ -16,7 +16,8 @@ from syslogauth.core.batch import Batch
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import Format
 from syslogauth.core.gate import gate_pattern
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 
 BATCH = 100

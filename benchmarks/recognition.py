@@ -23,7 +23,8 @@ from pathlib import Path
 from benchmarks.figures import markdown
 from syslogauth.core.address import Networks, canonical
 from syslogauth.core.formats import FORMATS
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 
 PERL_PATTERNS = Path(__file__).with_name("pop-before-smtp-patterns.pl")

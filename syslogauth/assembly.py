@@ -6,7 +6,8 @@ from pathlib import Path
 from syslogauth.config import Config
 from syslogauth.core.address import Networks
 from syslogauth.core.formats import FORMATS, Recogniser
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from syslogauth.limits import Limits
 from syslogauth.maps import MapSettings

@@ -72,7 +72,6 @@ class _Crowds:
     def __init__(self, view: View, records: Records, name: str, limit: int, bounds: Bounds, now_ms: int) -> None:
         self._view, self._records, self._name, self._limit, self._bounds, self._now_ms = view, records, name, limit, bounds, now_ms
         self._gained = records.gained[name]
-        self._cursor = view.shared_cursor(name)
         self._counted: dict[bytes, float] = {}  # less what was gained by then; inf: the rows alone reach the limit
         self._full: set[bytes] = set()  # found so in this transaction: who tries a thousand addresses at once is counted once
 

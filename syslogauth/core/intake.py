@@ -15,12 +15,13 @@ from operator import add
 from typing import NamedTuple
 
 from syslogauth.core import formats
-from syslogauth.core.address import Networks, canonical, pack
+from syslogauth.core.address import canonical, pack
 from syslogauth.core.batch import Batch
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.gate import gate_pattern, line_gate_pattern
 from syslogauth.core.login import GRANT, OUTCOMES, Authenticated, Closed, Connected, Cut, Failed, Grant, Login, Logout, Opened, Refusal
 from syslogauth.core.message import FACILITIES, MAX_DATAGRAM_BYTES, OWN_APP_NAME, Message, parse
+from syslogauth.core.peers import SYSLOG_PORT, Peer, Sources
 from syslogauth.core.policy import Policy
 from syslogauth.core.recent import Recent
 from syslogauth.core.sessions import Joins
@@ -28,39 +29,8 @@ from syslogauth.core.usual import usual_login
 
 REMEMBERED_PEERS = 65536  # addresses whose verdict is kept; forged ones must not fill the memory
 SWEEP_SECONDS = 60.0
-SYSLOG_PORT = 514
 
 UNBELIEVED = frozenset((Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS, Refusal.UNESCAPED_SOURCE))
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Who may send, and what. Peers are networks; a datagram is counted under the configured text of its peer's network."""
-
-    peers: Networks
-    facilities: frozenset[str]
-    without_priority: Networks = field(default_factory=Networks)
-    require_source_port_514: bool = False
-    escaping: Networks = field(default_factory=Networks)  # declared in listen.source: they escape a client's line feeds
-    splitting: Networks = field(default_factory=Networks)  # declared too: they do not, and may make a second message of what follows one
-
-    def escape(self, address: bytes, with_priority: bool) -> bool:
-        """Whether a message of this sender is whole. Undeclared, one without <PRI> is taken for socklog's, which splits."""
-        if address in self.splitting:
-            return False
-        return with_priority or address in self.escaping
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One sender: a host, and a port of it. `refusal` is why nothing of it is read, None where it may send."""
-
-    host: str
-    name: str = ""  # the network as configured: a metric's label
-    address: bytes = b""
-    needs_priority: bool = False
-    escaped: bool = False  # see Sources.escape
-    refusal: Refusal | None = None
 
 
 class Verdict(NamedTuple):
@@ -219,17 +189,10 @@ class Intake:
             seen = number + 1
 
     def _admit(self, host: str, port: int) -> Peer:
-        """Who sends from there: whether anything of it is read, and how."""
-        address = pack(host.partition("%")[0])
-        name = self.sources.peers.find(address) if address else None
-        if not name or not address:
-            return Peer(host, refusal=Refusal.UNLISTED_PEER)
-        if len(self.own_addresses) < REMEMBERED_PEERS:
-            self.own_addresses.add(address)
-        if self.sources.require_source_port_514 and port != SYSLOG_PORT:
-            return Peer(host, refusal=Refusal.SOURCE_PORT)
-        with_priority = address not in self.sources.without_priority
-        return Peer(host, name, address, with_priority, self.sources.escape(address, with_priority))
+        peer = self.sources.admit(host, port)
+        if peer.address and len(self.own_addresses) < REMEMBERED_PEERS:
+            self.own_addresses.add(peer.address)
+        return peer
 
     def _judge(self, message: Message | Refusal, peer: Peer, now: float) -> Verdict:
         if isinstance(message, Refusal):

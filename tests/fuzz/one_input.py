@@ -17,8 +17,9 @@ from syslogauth.core import formats
 from syslogauth.core.address import Networks, canonical, pack
 from syslogauth.core.batch import Batch, Source
 from syslogauth.core.formats import Recogniser
-from syslogauth.core.intake import Intake, Sources, Tally, Verdict
+from syslogauth.core.intake import Intake, Tally, Verdict
 from syslogauth.core.login import GRANT, OUTCOMES, Login, Refusal
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from tests.headers import HEADERS
 

@@ -22,7 +22,8 @@ import pytest
 from benchmarks.corpus import corpus
 from syslogauth.core.address import Networks
 from syslogauth.core.batch import Batch
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from syslogauth.listeners.recvmmsg import SLOTS, reader_of
 from syslogauth.listeners.udp import bind

@@ -11,9 +11,10 @@ from syslogauth.core import formats
 from syslogauth.core.address import Networks
 from syslogauth.core.batch import Batch
 from syslogauth.core.gate import gate_pattern, line_gate_pattern
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.login import Refusal
 from syslogauth.core.message import MAX_DATAGRAM_BYTES
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from tests.headers import HEADERS
 

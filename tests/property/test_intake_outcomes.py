@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from syslogauth.core import formats
 from syslogauth.core.address import Networks
 from syslogauth.core.batch import Batch
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import GRANT, OUTCOMES, Closed, Opened, Refusal
 from syslogauth.core.message import Message, parse
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy, Rule
 from tests.headers import HEADERS
 

@@ -22,9 +22,10 @@ from syslogauth.core.address import Networks
 from syslogauth.core.batch import Batch
 from syslogauth.core.formats.grammar import Format
 from syslogauth.core.formats.looks import looks_like_login, shape
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.login import Connected
 from syslogauth.core.message import MAX_DATAGRAM_BYTES, Message
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from syslogauth.core.sessions import CAPACITY, Joins
 from tests.headers import HEADERS

@@ -14,9 +14,10 @@ from syslogauth.core.address import Networks
 from syslogauth.core.batch import Batch
 from syslogauth.core.formats import ALL, Recogniser, dovecot, uw
 from syslogauth.core.formats.grammar import message_of
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.login import Refusal
 from syslogauth.core.message import CONTROL, MAX_DATAGRAM_BYTES, USUAL, Message, parse, read_any
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from syslogauth.core.usual import usual_login
 from tests.headers import HEADERS

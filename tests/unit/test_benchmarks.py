@@ -24,7 +24,8 @@ from benchmarks.recognition import ALL, ONE, OURS, Case, cases_in, own_cases, re
 from benchmarks.servers import SYSTEM_PATH
 from syslogauth.core.address import Networks
 from syslogauth.core.batch import Batch
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from tests.appliance import REPOSITORY
 from tests.deadline import wait_until

@@ -9,8 +9,9 @@ import pytest
 
 from syslogauth.core.address import Networks
 from syslogauth.core.batch import Batch
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.message import parse
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 
 NOW = 1_700_000_000.0

@@ -32,7 +32,7 @@ LAYERS = (
 CORE_LAYERS = (
     ("intake",),
     ("gate", "usual"),
-    ("formats", "policy", "linetime", "recent", "sessions"),
+    ("formats", "policy", "linetime", "peers", "recent", "sessions"),
     ("message", "address"),
     ("login", "batch"),
 )

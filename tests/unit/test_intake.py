@@ -7,8 +7,9 @@ import pytest
 from syslogauth.core import formats, intake
 from syslogauth.core.address import Networks, canonical
 from syslogauth.core.batch import Batch
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.login import OUTCOMES, Login, Refusal
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy, Rule
 from syslogauth.settings import users
 

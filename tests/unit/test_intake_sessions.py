@@ -8,8 +8,9 @@ from syslogauth.core.address import Networks, canonical
 from syslogauth.core.batch import Batch
 from syslogauth.core.formats import FORMATS, Recogniser
 from syslogauth.core.formats.grammar import Format, Kind, Line, whole
-from syslogauth.core.intake import SWEEP_SECONDS, Intake, Sources
+from syslogauth.core.intake import SWEEP_SECONDS, Intake
 from syslogauth.core.login import Closed, Opened, Refusal
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy, Rule
 from syslogauth.core.sessions import JOIN_SECONDS
 from syslogauth.settings import users

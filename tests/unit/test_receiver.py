@@ -15,8 +15,9 @@ from syslogauth import committer
 from syslogauth.committer import merged
 from syslogauth.control import Control
 from syslogauth.core.address import Networks, pack
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.login import Closed, Grant, Opened
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from syslogauth.listeners.udp import Listener, Way, bind
 from syslogauth.receiver import Receiver

@@ -8,8 +8,9 @@ import pytest
 from syslogauth.core import intake, recent
 from syslogauth.core.address import Networks, canonical
 from syslogauth.core.batch import Batch
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.login import Grant, Refusal
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 from syslogauth.core.recent import REPEAT_SECONDS
 from syslogauth.record import Bounds

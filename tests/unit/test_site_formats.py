@@ -11,8 +11,9 @@ from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import Format, message_of
 from syslogauth.core.formats.site import Fault, read
 from syslogauth.core.gate import gate_pattern
-from syslogauth.core.intake import Intake, Sources
+from syslogauth.core.intake import Intake
 from syslogauth.core.login import Login, Refusal
+from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
 
 NOW = 1_700_000_000.0
