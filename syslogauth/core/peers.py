@@ -38,7 +38,7 @@ class Sources:
         return with_priority or address in self.escaping
 
     def admit(self, host: str, port: int) -> Peer:
-        """Who sends from there: whether anything of it is read, and how. A listed peer's address is given even where its port is refused."""
+        """Who sends from there: whether and how it is read. A listed peer's address is given even where its port is refused."""
         address = pack(host.partition("%")[0])
         name = self.peers.find(address) if address else None
         if not name or not address:
