@@ -1,162 +1,20 @@
-"""deploy/rc.d/syslogauth under dash, with an rc.subr, a daemon(8) and other commands of FreeBSD's that are made here.
-
-The stubs do what FreeBSD's own do as far as the script can tell (rc.subr 12 to 15), and write down how they were called. daemon(8) is there
-twice: up to FreeBSD 13 it leaves on TERM at once, later it waits for its child; both start a child that has ended anew.
-"""
+"""deploy/rc.d/syslogauth under dash, with an rc.subr and a daemon(8) that are made here: see rc_subr.py."""
 
 import os
 import re
 import signal
 import subprocess
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from syslogauth.config import SECTIONS, TOP, parse
-from syslogauth.core.formats.site import KEYS
 from tests.deadline import wait_until
 from tests.needs import need
 from tests.processes import alive
+from tests.rc_subr import RC_SUBR, STUBS, Service
 
-DEPLOY = Path(__file__).parent.parent.parent / "deploy"
-SCRIPT = DEPLOY / "rc.d/syslogauth"
-
-RC_SUBR = r"""
-load_rc_config() { . "$STUBS/rc.conf"; }
-warn() { echo "$name: WARNING: $*" >&2; }
-checkyesno() { eval "case \$$1 in [Yy][Ee][Ss]) return 0 ;; esac"; return 1; }
-check_pidfile() {
-    [ -s "$1" ] || return 0
-    read -r _pid <"$1"
-    case $(tr '\0' ' ' 2>/dev/null <"/proc/$_pid/cmdline") in *"$2"*) echo "$_pid" ;; esac
-}
-wait_for_pids() { while kill -0 "$1" 2>/dev/null; do sleep 0.02; done; }
-_run_rc_precmd() {
-    if [ "$rc_arg" = start ]; then
-        for _file in $required_files; do [ -r "$_file" ] || { warn "$_file is not readable."; return 1; }; done
-    fi
-    [ -z "$_precmd" ] || eval "$_precmd"
-}
-run_rc_command() {
-    rc_arg=$1
-    case $rc_arg in
-    fast*) rc_arg=${rc_arg#fast} rc_fast=yes ;;
-    one*) rc_arg=${rc_arg#one}; eval "$rcvar=YES" ;;
-    esac
-    eval "command=\${${name}_program:-$command}"
-    eval "_user=\$${name}_user"
-    [ -z "$_user" ] || { echo "su would run daemon(8) as $_user" >&2; return 1; }
-    if [ -n "$flags" ]; then rc_flags=$flags; else eval "rc_flags=\$${name}_flags"; fi
-    case " start stop restart rcvar status $extra_commands " in *" $rc_arg "*) ;; *) echo "unknown directive" >&2; return 1 ;; esac
-    rc_pid=$(check_pidfile "$pidfile" "${procname:-$command}")
-    case $rc_arg in
-    rcvar | status) ;;
-    stop) [ -n "$rc_pid" ] || checkyesno "$rcvar" || { echo "Cannot '$rc_arg' $name."; return 0; } ;;
-    *) checkyesno "$rcvar" || { echo "Cannot '$rc_arg' $name."; return 0; } ;;
-    esac
-    if [ "$rc_arg" = start ] && [ -n "$rc_pid" ]; then echo "$name already running?  (pid=$rc_pid)." >&2; return 1; fi
-    eval "_cmd=\$${rc_arg}_cmd _precmd=\$${rc_arg}_precmd"
-    if [ -n "$_cmd" ]; then _run_rc_precmd || return 1; eval "$_cmd"; return; fi
-    case $rc_arg in
-    rcvar) eval "echo $rcvar=\\\"\$$rcvar\\\"" ;;
-    status) if [ -n "$rc_pid" ]; then echo "$name is running as pid $rc_pid."; else echo "$name is not running."; return 1; fi ;;
-    start)
-        _run_rc_precmd || { warn "failed precmd routine for $name"; return 1; }
-        echo "Starting $name."
-        eval "$command $rc_flags $command_args"
-        ;;
-    esac
-}
-"""
-
-CALLED = '#!/bin/sh\necho "${0##*/} $*" >>"$STUBS/called"\n'
-STUBS = {
-    "install": CALLED + 'for last; do :; done; mkdir -p "$last"\n',
-    "su": CALLED + '[ "$1" = -m ] && [ "$3" = -c ] && exec sh -c "$4"\n',
-    "pwait": '#!/bin/sh\nwhile grep -q "^State:.[^ZX]" "/proc/$3/status" 2>/dev/null; do sleep 0.02; done\n',
-    "daemon": CALLED
-    + """
-while getopts cfrST:P:p:u: option; do
-    case $option in P) supervisor=$OPTARG ;; p) child=$OPTARG ;; esac
-done
-shift $((OPTIND - 1))
-sh "$STUBS/bin/supervise" "$STUBS/bin/daemon" "$supervisor" "$child" "$@" </dev/null >/dev/null 2>&1 &
-echo $! >"$supervisor"
-""",
-    "supervise": """#!/bin/sh
-supervisor=$2 child=$3 ended=
-shift 3
-leave() { rm -f "$supervisor" "$child"; exit; }
-trap 'ended=yes; kill -TERM $pid 2>/dev/null; [ ! -e "$STUBS/leaves_at_once" ] || leave' TERM
-until [ "$ended" ]; do
-    "$@" & pid=$!
-    echo $pid >"$child"
-    while kill -0 $pid 2>/dev/null; do wait $pid; done
-    [ "$ended" ] || { sleep 0.05 & wait $!; }
-done
-leave
-""",
-    "syslogauth": CALLED
-    + """
-case $1 in
-check-config) [ ! -e "$STUBS/bad" ] || { echo "mistake" >&2; exit 78; }; echo "the configuration is right" ;;
-export) [ ! -e "$STUBS/no_export" ] || { echo "cannot" >&2; exit 73; } ;;
-run)
-    end() { echo "$1" >>"$STUBS/signals"; rm -f "$STUBS/ready"; sleep 0.2; echo "ended by $1" >>"$STUBS/signals"; exit; }
-    trap 'echo HUP >>"$STUBS/signals"' HUP
-    trap 'end USR1' USR1
-    trap 'end TERM' TERM
-    echo $$ >"$STUBS/ready"
-    while :; do sleep 0.1 & wait $!; done ;;
-esac
-""",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    directory: Path
-
-    def __call__(self, verb: str) -> subprocess.CompletedProcess[str]:
-        """Run the script as service(8) does."""
-        return subprocess.run(
-            [need("dash"), self.directory / "rc.d/syslogauth", verb],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-            env={"STUBS": str(self.directory), "PATH": f"{self.directory}/bin:{os.environ['PATH']}"},
-        )
-
-    def configure(self, **settings: str) -> None:
-        """rc.conf."""
-        self.file("rc.conf").write_text("".join(f'syslogauth_{name}="{value}"\n' for name, value in settings.items()))
-
-    def file(self, name: str) -> Path:
-        return self.directory / name
-
-    def called(self) -> list[str]:
-        """How the stubs were called since this was asked last; {} is the directory."""
-        log = self.file("called")
-        lines = log.read_text().replace(str(self.directory), "{}").splitlines() if log.exists() else []
-        log.unlink(missing_ok=True)
-        return lines
-
-    def signals(self) -> list[str]:
-        log = self.file("signals")
-        return log.read_text().splitlines() if log.exists() else []
-
-    def runs(self) -> bool:
-        """Whether the daemon is there, waits for signals, and is in its pid file."""
-        ready, pidfile = self.file("ready"), self.file("run/syslogauth.pid")
-        return ready.exists() and pidfile.exists() and ready.read_text() == pidfile.read_text() != ""
-
-    def pid(self, name: str) -> int:
-        return int(self.file(f"run/{name}.pid").read_text())
-
+SCRIPT = Path(__file__).parent.parent.parent / "deploy/rc.d/syslogauth"
 
 CONFIG = "--config {}/syslogauth.toml"
 CHECK = [f"su -m syslogauth -c {{}}/bin/syslogauth check-config {CONFIG}", f"syslogauth check-config {CONFIG}"]
@@ -234,6 +92,14 @@ def test_stop_ends_both_and_waits_for_the_daemon(service: Service) -> None:
     assert [] == service.called(), "nothing is started anew"
     status = service("status")
     assert (1, "syslogauth is not running.\n") == (status.returncode, status.stdout)
+
+
+def test_the_end_of_the_machine_is_a_stop(service: Service) -> None:
+    """rc.shutdown(8) says faststop, of scripts with KEYWORD shutdown."""
+    supervisor, daemon = started(service)
+    assert (0, "") == ((done := service("faststop")).returncode, done.stderr)
+    assert ["TERM", "ended by TERM"] == service.signals()
+    assert (False, False) == (alive(supervisor), alive(daemon))
 
 
 def test_restart_tells_the_daemon_to_keep_its_maps_and_publishes_before_the_next(service: Service) -> None:
@@ -363,34 +229,32 @@ def test_rc_conf_is_documented_at_its_defaults() -> None:
     assert {"flags": ""} | dict(re.findall(r"^: \$\{syslogauth_(\w+):=(.*)\}$", SCRIPT.read_text(), re.MULTILINE)) == documented
 
 
-EXAMPLES = {"listen.source", "policy.rule", "policy.always"}  # they have no default
+def test_the_pid_file_of_rc_is_the_supervisors_where_daemon_starts_the_child_anew() -> None:
+    """With -r and the child's, a stop would kill the child, and daemon(8) would start it again; HUP goes to the child all the same."""
+    script = SCRIPT.read_text()
+    (words,) = re.findall(r'^command_args="(.*?)\\$', script, re.MULTILINE)
+    assert {"-r", "-P", "-p"} <= {*words.split()}
+    assert "-P ${pidfile} -p ${childfile}" in words
+    assert "pidfile=${rundir}/supervisor.pid" in script
 
 
-def test_the_shipped_configuration_has_every_setting_at_its_default() -> None:
-    text = (DEPLOY / "syslogauth.toml").read_text()
-    shipped = tomllib.loads(text)
-    assert TOP - {"format"} == shipped.keys()
-    (export,) = shipped["export"]
-    assert f"{shipped['state_directory']}/popauth" == export["path"], "config.py: state_directory/popauth"
-    for name, known in SECTIONS.items():
-        defaults = {key: default for key, (_, default) in known.items()}
-        if name == "export":
-            defaults["path"] = export["path"]
-        if name not in EXAMPLES:
-            assert defaults == (export if name == "export" else shipped[name])
-    assert "/var/db/syslogauth" == shipped["state_directory"]
-    assert 'On Linux: "/var/lib/syslogauth"' in text
-    assert Path(export["path"]) == parse(f'state_directory = "{shipped["state_directory"]}"').export[0].path
-    parse(text)
-
-
-def test_the_examples_in_the_shipped_configuration_name_every_setting_and_are_right() -> None:
-    text = (DEPLOY / "syslogauth.toml").read_text()
-    with_examples = re.sub(r"^# (\[\[\w|\w+ = )", r"\1", text, flags=re.MULTILINE)
-    document = tomllib.loads(with_examples)
-    found = {name: {key for table in document[name.partition(".")[0]][name.partition(".")[2]] for key in table} for name in EXAMPLES}
-    assert {name: SECTIONS[name].keys() for name in EXAMPLES} == found
-    (form,) = document["format"]
-    assert KEYS == form.keys()
-    config = parse(with_examples)
-    assert (1, 2, 1, 1) == (len(config.listen.source), len(config.policy.rule), len(config.policy.always), len(config.format))
+def test_no_variable_of_the_script_is_one_that_rc_subr_takes_for_its_own() -> None:
+    """${name}_user would run daemon(8) itself as that user, beside its own -u (rc.subr(8))."""
+    own = set(re.findall(r"^: \$\{syslogauth_(\w+):=", SCRIPT.read_text(), re.MULTILINE))
+    assert {"enable", "config", "executable", "runas", "statedir"} == own
+    taken = {
+        "user",
+        "group",
+        "groups",
+        "chdir",
+        "chroot",
+        "env",
+        "env_file",
+        "fib",
+        "limits",
+        "login_class",
+        "nice",
+        "oomprotect",
+        "prepend",
+    }
+    assert set() == own & (taken | {"program", "setup", "svcj", "umask"})
