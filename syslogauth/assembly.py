@@ -14,6 +14,8 @@ from syslogauth.maps import MapSettings
 from syslogauth.record import Bounds
 from syslogauth.table import Table
 
+TABLE = "table"  # in the state directory
+
 
 def sources_of(config: Config) -> Sources:
     listen = config.listen
@@ -21,11 +23,19 @@ def sources_of(config: Config) -> Sources:
         escapes: Networks(text for source in listen.source if source.escapes is escapes for text in source.peers.texts)
         for escapes in (True, False)
     }
+    holders = {escapes: frozenset[str]().union(*(s.tls_peers for s in listen.source if s.escapes is escapes)) for escapes in (True, False)}
     return Sources(
         *(listen.peers, listen.facilities, listen.accept_without_pri, listen.require_source_port_514),
         escaping=declared[True],
         splitting=declared[False],
+        escaping_holders=holders[True],
+        splitting_holders=holders[False],
     )
+
+
+def peer_names(config: Config) -> frozenset[str]:
+    """What its peers are called in metrics and logs: networks, names of certificates' holders, files."""
+    return frozenset((*config.listen.peers.texts, *(peer.name for peer in config.tls.peer), *map(str, config.listen.file)))
 
 
 def file_escapes(config: Config, path: str) -> bool | None:
@@ -35,13 +45,15 @@ def file_escapes(config: Config, path: str) -> bool | None:
     return all(declared) if declared else None
 
 
-def policy_of(config: Config) -> Policy:
+def policy_of(config: Config, pseudonym_key: bytes = b"") -> Policy:
+    """`pseudonym_key`: of users, where their names are not to be stored; without it nothing is stored of them."""
     policy = config.policy
     return Policy(
         *(policy.grace_seconds, policy.services, policy.never_networks, policy.never_own, policy.proxied, policy.qpopper_stats),
         trusted_proxies=policy.trusted_proxies,
         rules=policy.rule,
         hold_max_seconds=policy.hold_max_seconds if policy.hold_while_connected else 0.0,
+        pseudonym_key=None if policy.store_users else pseudonym_key,
     )
 
 
@@ -55,8 +67,8 @@ def unescaping(config: Config) -> list[str]:
     return [form.name for form in (*FORMATS, *config.format) if not form.escapes]
 
 
-def intake_of(config: Config) -> Intake:
-    return Intake(sources_of(config), policy_of(config), recogniser_of(config))
+def intake_of(config: Config, pseudonym_key: bytes = b"") -> Intake:
+    return Intake(sources_of(config), policy_of(config, pseudonym_key), recogniser_of(config))
 
 
 def table_of(config: Config, *, readonly: bool = False, metasync: bool = True) -> Table:
@@ -70,7 +82,7 @@ def table_of(config: Config, *, readonly: bool = False, metasync: bool = True) -
 
 
 def table_directory(config: Config) -> Path:
-    return config.state_directory / "table"
+    return config.state_directory / TABLE
 
 
 def maps_of(config: Config) -> list[MapSettings]:

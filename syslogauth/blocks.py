@@ -1,10 +1,11 @@
-"""What the configuration has several of: [[export]], [[listen.source]], [[policy.rule]], [[policy.always]], [[format]], files of networks.
+"""What the configuration has several of: [[export]], [[listen.source]], [[tls.peer]], [[policy.rule]], [[policy.always]], [[format]],
+files of networks.
 
 Each function makes ours of what was read, and says what is wrong between one setting and another.
 """
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from syslogauth.core import formats
 from syslogauth.core.address import Networks
 from syslogauth.core.formats.grammar import Format
 from syslogauth.core.formats.site import read as read_format
+from syslogauth.core.peers import Certified
 from syslogauth.core.policy import Rule
 from syslogauth.reading import Reading
 
@@ -22,9 +24,11 @@ FILES_CHARACTERS = 1 << 19  # all of them are handed on in one line, of at most 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is declared of senders and of files, by patterns of their paths: whether they escape a client's line feeds."""
+    """What is declared of senders, by address or by their name in [[tls.peer]], and of files, by patterns of their paths: whether
+    they escape a client's line feeds."""
 
     peers: Networks
+    tls_peers: frozenset[str]
     files: tuple[Path, ...]
     escapes: bool
 
@@ -83,14 +87,55 @@ def _text(path: str) -> str:
         return file.read(FILES_CHARACTERS + 1)
 
 
-def sources(reading: Reading, tables: list[tuple[str, dict[str, Any]]]) -> tuple[Source, ...]:
+def certified(reading: Reading, tables: list[tuple[str, dict[str, Any]]]) -> tuple[Certified, ...]:
+    before, seen = len(reading.mistakes), set[str]()
+    for called, values in tables:
+        name = values.get("name")
+        if name is None and "name" in values:
+            reading.wrong(f"{called}.name", "is missing; write what metrics and logs shall call this peer")
+        elif name in seen:
+            reading.wrong(f"{called}.name", f"{name!r} is there twice; put both into one block, or give each a name of its own")
+        elif name is not None:
+            seen.add(name)
+        if values.get("subjects") == () == values.get("fingerprints"):
+            reading.wrong(called, "lists no subjects and no fingerprints, so that no certificate is this peer's; write one of them")
+    return () if len(reading.mistakes) > before else tuple(Certified(**values) for _, values in tables if len(values) == 3)
+
+
+def places(reading: Reading, listen: dict[str, Any], tls: dict[str, Any], document: Mapping[str, Any]) -> None:
+    """Where messages come from, and what listen.tls needs."""
+    if not any(listen.get(key, True) for key in ("udp", "tcp", "tls", "file")):
+        reading.wrong("listen", 'udp, tcp, tls and file are all empty, so that nothing would be read; write udp = ["127.0.0.1:5140"]')
+    for place in sorted(map(str, {*listen.get("tcp", ())} & {*listen.get("tls", ())})):
+        reading.wrong("listen.tls", f"{place} is listed in listen.tcp too; give each a port of its own")
+    if not listen.get("tls"):
+        return
+    if "tls" not in document:
+        reading.wrong("listen.tls", "needs [tls] with certificate, key and client_ca, and a [[tls.peer]] for each peer; write them")
+        return
+    paths = {key: tls[key] for key in ("certificate", "key", "client_ca") if key in tls}
+    for key in [key for key, path in paths.items() if path is None]:
+        reading.wrong(f"tls.{key}", "is missing, and listen.tls needs it; write the path of a PEM file")
+    if not tls["peer"] and not reading.mistakes:
+        reading.wrong("tls.peer", "there is none, so that every certificate would be refused; write a [[tls.peer]] with name and subjects")
+    if reading.check_paths and len(paths) == 3 and None not in paths.values():
+        from syslogauth.certificates import fault  # OpenSSL takes 10 ms to load, which no command needs
+
+        if found := fault(**paths):
+            reading.wrong(*found)
+
+
+def sources(reading: Reading, tables: list[tuple[str, dict[str, Any]]], peers: Sequence[Certified]) -> tuple[Source, ...]:
+    known = {peer.name for peer in peers}
     for name, values in tables:
+        for word in sorted(values.get("tls_peers", frozenset()) - known):
+            reading.wrong(f"{name}.tls_peers", f"{word!r} is the name of no [[tls.peer]]{settings.near(word, known)}; write one that is")
         if values.get("escapes", True) is None:
             reading.wrong(
                 f"{name}.escapes", "is missing; write true where it escapes a client's line feeds (rsyslog, the BSDs'), false where not"
             )
-        if values.get("files") == () and values.get("peers", Networks(("::/0",))).texts == ():
-            reading.wrong(name, "names no peers and no files; write one of them")
+        if values.get("files") == () and not values.get("tls_peers", True) and values.get("peers", Networks(("::/0",))).texts == ():
+            reading.wrong(name, "names no peers, no tls_peers and no files; write one of them")
     return () if reading.mistakes else tuple(Source(**values) for _, values in tables)
 
 

@@ -23,7 +23,8 @@ SILENT_LOOKS = 3  # looks rather than seconds: a machine that was suspended must
 
 
 class Child:
-    """`ready`, `reason` and `last_beat` (monotonic) are what it said last; `told` is called with what else it says.
+    """`ready`, `reason` and `last_beat` (monotonic) are what it said last; `told` is called with what else it says, `gave_up`
+    when it says that another life of it would be as short (exit code EX_DATAERR).
 
     `role` is its verb, `name` what logs and metrics call it. `watched`: kill it where it falls silent, for as long as it hangs its
     sockets fill up, and it may hold the table's writer lock.
@@ -38,6 +39,7 @@ class Child:
         *,
         watched: bool = False,
         told: Callable[["Child", dict[str, Any]], None] = lambda child, message: None,
+        gave_up: Callable[["Child"], None] = lambda child: None,
     ) -> None:
         self.role = role
         self.name = name
@@ -45,6 +47,7 @@ class Child:
         self.log = log
         self.watched = watched
         self.told = told
+        self.gave_up = gave_up
         self.ready = False
         self.reason = "not started yet"
         self.up = False
@@ -101,7 +104,10 @@ class Child:
             deaths = 1 if time.monotonic() - began > SETTLED_SECONDS else deaths + 1
             pause = PAUSES_SECONDS[min(deaths, len(PAUSES_SECONDS)) - 1]
             self.restarts += 1
-            self.log.error("died; starting it again", child=self.name, exit_code=code, pause_seconds=pause)
+            if code == os.EX_DATAERR:
+                self.gave_up(self)
+            else:
+                self.log.error("died; starting it again", child=self.name, exit_code=code, pause_seconds=pause)
             await self._wait(pause)
             if self._stopping.is_set() and self._maps == "keep":
                 return True

@@ -1,7 +1,7 @@
-"""The children of the daemon, put together from the configuration: `syslogauth receiver` and `syslogauth exporter`.
+"""The children of the daemon, put together from the configuration: `syslogauth receiver`, `syslogauth streams`, `syslogauth exporter`.
 
-Both are started by the parent alone, by exec (LMDB must not be forked), with a control socket whose first line is the configuration. A
-table that cannot be opened is one line and EX_TEMPFAIL: the parent tries again.
+They are started by the parent alone, by exec (LMDB must not be forked), with a control socket whose first line is the configuration. A
+table that cannot be opened is one line and EX_TEMPFAIL: the parent tries again. One of a newer format is EX_DATAERR: the parent stops.
 """
 
 import asyncio
@@ -16,15 +16,20 @@ from typing import Any
 import structlog
 
 from syslogauth import config as configuration
-from syslogauth.assembly import intake_of, maps_of, table_of, unescaping
+from syslogauth.assembly import file_escapes, intake_of, maps_of, table_of, unescaping
+from syslogauth.certificates import context, expiries
 from syslogauth.config import Config
+from syslogauth.connections import Allowance, Tls
 from syslogauth.control import Control
+from syslogauth.environment import NewerFormatError
 from syslogauth.exporter import Exporter, emptied
+from syslogauth.following import opened
 from syslogauth.listeners.udp import Listener, Way, self_test
 from syslogauth.logs import configure
 from syslogauth.maps import Map
 from syslogauth.ownership import take_lock
 from syslogauth.receiver import Receiver
+from syslogauth.streams import Streams
 from syslogauth.table import Table, TableError
 
 START_SECONDS = 30.0
@@ -34,12 +39,45 @@ def receiver(control: int, sockets: Sequence[int]) -> int:
     """The receiving process. `sockets` are descriptors of bound UDP sockets. Its exit code."""
 
     def run(first: First, config: Config, table: Table, line: Control, log: structlog.stdlib.BoundLogger) -> bool:
-        process = Receiver(intake_of(config), table, line, log, first["process"])
+        process = Receiver(intake_of(config, _key(first)), table, line, log, first["process"])
         process.learn(first["own_addresses"])
         asyncio.run(_receive(config, process, log, [socket.socket(fileno=fd) for fd in sockets]))
         return True
 
     return _child(control, run, metasync=False)
+
+
+def streams(control: int, sockets: Sequence[int]) -> int:
+    """The process that reads connections and files. `sockets` are descriptors of listening TCP sockets. Its exit code."""
+
+    def run(first: First, config: Config, table: Table, line: Control, log: structlog.stdlib.BoundLogger) -> bool:
+        try:
+            secure = _secure(config) if first["tls_sockets"] else None
+        except OSError as error:  # they were right at the start or at the last reload
+            log.error("certificates cannot be read", error=str(error))
+            return False
+        listen = config.listen
+        allowance = Allowance(listen.max_connections, listen.max_connections_per_peer)
+        files = opened([(path, bool(file_escapes(config, str(path)))) for path in config.listen.file], table, log)
+        process = Streams(intake_of(config, _key(first)), table, line, log, first["process"], allowance, secure, files)
+        process.pipeline.learn(first["own_addresses"])
+        listening = [("tls" if fd in first["tls_sockets"] else "tcp", socket.socket(fileno=fd)) for fd in sockets]
+        asyncio.run(process.run(listening))
+        return True
+
+    return _child(control, run, metasync=False)
+
+
+def _key(first: dict[str, Any]) -> bytes:
+    return bytes.fromhex(first["pseudonym_key"])
+
+
+def _secure(config: Config) -> Tls:
+    """What listen.tls needs, of the files as they are now. Raises OSError."""
+    tls = config.tls
+    if not (tls.certificate and tls.key and tls.client_ca):
+        raise OSError(os.EX_CONFIG, "a socket for TLS was handed over, and [tls] names no certificate, key and client_ca")
+    return Tls(context(tls.certificate, tls.key, tls.client_ca), tls.peer, expiries(tls.certificate, tls.client_ca))
 
 
 async def _receive(config: Config, process: Receiver, log: structlog.stdlib.BoundLogger, sockets: Sequence[socket.socket]) -> None:
@@ -61,7 +99,14 @@ def exporter(control: int) -> int:
         if held is None:
             log.warning("waiting: another exporter has the lock")
             return False
-        done = Exporter(table, [Map(settings, log) for settings in maps_of(config)], line, log, config.policy.always).run()
+        done = Exporter(
+            table,
+            [Map(settings, log) for settings in maps_of(config)],
+            line,
+            log,
+            config.policy.always,
+            store_users=config.policy.store_users,
+        ).run()
         os.close(held)
         return done
 
@@ -94,5 +139,6 @@ def _child(control: int, run: Run, bereft: Bereft = lambda config, line, log: Fa
         table = table_of(config, metasync=metasync)
     except (TableError, OSError) as error:
         log.error("table cannot be opened", directory=str(config.state_directory), error=str(error))
-        return os.EX_OK if bereft(config, line, log) else os.EX_TEMPFAIL
+        hopeless = isinstance(error, NewerFormatError)
+        return os.EX_OK if bereft(config, line, log) else os.EX_DATAERR if hopeless else os.EX_TEMPFAIL
     return os.EX_OK if run(first, config, table, line, log) else os.EX_TEMPFAIL

@@ -34,6 +34,7 @@ class Committer:
         self.log = log
         self.grants: dict[bytes, Grant] = {}
         self.sessions: list[Opened | Closed] = []  # in the order of arrival
+        self.read_to: dict[str, bytes] = {}  # followed file -> the position after what is pending of it, see positions.py
         self.committed = Committed()
         self.commit_seconds = histogram("commit_seconds")
         self.errors = 0
@@ -43,14 +44,15 @@ class Committer:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._stopping = threading.Event()
 
-    def add(self, grants: Iterable[Grant], sessions: Sequence[Opened | Closed]) -> None:
-        """Make these pending."""
+    def add(self, grants: Iterable[Grant], sessions: Sequence[Opened | Closed], read_to: Iterable[tuple[str, bytes]] = ()) -> None:
+        """Make these pending, to be committed at once: what the lines of a followed file gave, and the position after them."""
         with self._lock:
-            was_empty = not (self.grants or self.sessions)
+            was_empty = not (self.grants or self.sessions or self.read_to)
             for grant in grants:
                 waiting = self.grants.get(grant.address)
                 self.grants[grant.address] = grant if waiting is None else merged(waiting, grant)
             self.sessions += sessions
+            self.read_to.update(read_to)
         if was_empty:
             self._wake.put(None)
 
@@ -77,22 +79,22 @@ class Committer:
             began = time.monotonic()
             while not self._commit() and not self._stopping.wait(RETRY_SECONDS):
                 pass
-        if self.waiting():
-            self._commit()
+        self._commit()
 
     def _commit(self) -> bool:
         """True where nothing is left to be tried again."""
         with self._lock:
             grants, self.grants = self.grants, {}
             sessions, self.sessions = self.sessions, []
+            read_to, self.read_to = self.read_to, {}
             self._in_commit = len(grants) + len(sessions)
-        if not self._in_commit:
+        if not (self._in_commit or read_to):
             return True
         began = time.perf_counter()
         try:
-            done = self.table.commit(list(grants.values()), time.time(), sessions)
+            done = self.table.commit(list(grants.values()), time.time(), sessions, read_to.items())
         except (TableError, OSError) as error:
-            self._failed(error, grants, sessions)
+            self._failed(error, grants, sessions, read_to)
             return False
         with self._lock:
             self._in_commit = 0
@@ -103,7 +105,7 @@ class Committer:
         self.writable = True
         return True
 
-    def _failed(self, error: Exception, grants: dict[bytes, Grant], sessions: list[Opened | Closed]) -> None:
+    def _failed(self, error: Exception, grants: dict[bytes, Grant], sessions: list[Opened | Closed], read_to: dict[str, bytes]) -> None:
         self.errors += 1
         if self.writable:
             self.log.error("table not writable; grants wait", error=str(error), waiting=len(grants))
@@ -113,6 +115,7 @@ class Committer:
                 grants[address] = merged(grants[address], grant) if address in grants else grant
             self.grants = grants
             self.sessions = sessions + self.sessions
+            self.read_to = read_to | self.read_to
             self._in_commit = 0
 
     def samples(self) -> Samples:

@@ -15,6 +15,7 @@ from syslogauth import blocks, settings, where
 from syslogauth.blocks import Export, Source, unsafe
 from syslogauth.core.address import Networks
 from syslogauth.core.formats.grammar import Format
+from syslogauth.core.peers import Certified
 from syslogauth.core.policy import Rule
 from syslogauth.reading import Reading
 from syslogauth.settings import Endpoint
@@ -29,6 +30,11 @@ LEVELS = ("debug", "info", "warning", "error")
 @dataclass(frozen=True, slots=True)
 class Listen:
     udp: tuple[Endpoint, ...]
+    tcp: tuple[Endpoint, ...]
+    tls: tuple[Endpoint, ...]
+    file: tuple[Path, ...]
+    max_connections: int
+    max_connections_per_peer: int
     peers: Networks
     facilities: frozenset[str]
     receive_buffer_bytes: int
@@ -59,10 +65,21 @@ class Policy:
     on_stop: str
     rule: tuple[Rule, ...]
     always: dict[bytes, str]
+    store_users: bool
 
     @property
     def longest_grace_seconds(self) -> float:
         return max(self.grace_seconds, *(rule.grace_seconds or 0.0 for rule in self.rule), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Our certificate and its key, and who signs those of the peers, which are these; no paths where nothing listens for them."""
+
+    certificate: Path | None
+    key: Path | None
+    client_ca: Path | None
+    peer: tuple[Certified, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,8 @@ class Metrics:
 class Log:
     format: str
     level: str
+    users: bool
+    silent_after_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +103,7 @@ class Config:
     export: tuple[Export, ...]
     metrics: Metrics
     log: Log
+    tls: Tls
     format: tuple[Format, ...] = ()  # the site's own
     files: dict[str, str] = field(default_factory=dict)  # path -> text of the files that it names
 
@@ -91,6 +111,11 @@ class Config:
 SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> setting -> (how it is read, its default as TOML has it)
     "listen": {
         "udp": (settings.endpoints, ["127.0.0.1:5140"]),
+        "tcp": (settings.endpoints, []),
+        "tls": (settings.endpoints, []),
+        "file": (settings.log_files, []),
+        "max_connections": (settings.number(1, 65536, "connections", integer=True), 1024),
+        "max_connections_per_peer": (settings.number(1, 65536, "connections", integer=True), 128),
         "peers": (settings.networks, ["127.0.0.0/8", "::1/128"]),
         "facilities": (settings.facilities, ["mail", "local0"]),
         "receive_buffer_bytes": (settings.number(4096, 1 << 30, "bytes", integer=True), 16777216),
@@ -101,8 +126,19 @@ SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> se
     },
     "listen.source": {
         "peers": (settings.networks, []),
+        "tls_peers": (settings.names, []),
         "files": (settings.paths, []),
         "escapes": (settings.flag, None),
+    },
+    "tls": {
+        "certificate": (settings.absolute_path, None),
+        "key": (settings.absolute_path, None),
+        "client_ca": (settings.absolute_path, None),
+    },
+    "tls.peer": {
+        "name": (settings.name, None),
+        "subjects": (settings.subjects, []),
+        "fingerprints": (settings.fingerprints, []),
     },
     "policy": {
         "grace_seconds": (settings.number(1, 86400 * 31, "seconds"), 1800),
@@ -121,6 +157,7 @@ SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> se
         "max_new_grants_per_minute": (settings.number(0, 100_000_000, "grants", integer=True), 0),
         "max_manual_seconds": (settings.number(1, 86400 * 3660, "seconds"), 31536000),
         "on_stop": (settings.one_of("empty", "keep"), "empty"),
+        "store_users": (settings.flag, True),
     },
     "policy.rule": {
         "service": (settings.services, None),
@@ -145,9 +182,14 @@ SECTIONS: dict[str, dict[str, tuple[settings.Reader, Any]]] = {  # section -> se
         "mode": (settings.mode, "0640"),
     },
     "metrics": {"listen": (lambda value: None if value == "" else settings.endpoint(value), "127.0.0.1:9514")},
-    "log": {"format": (settings.one_of("auto", "console", "json"), "auto"), "level": (settings.one_of(*LEVELS), "info")},
+    "log": {
+        "format": (settings.one_of("auto", "console", "json"), "auto"),
+        "level": (settings.one_of(*LEVELS), "info"),
+        "users": (settings.flag, False),
+        "silent_after_seconds": (settings.number(0, 86400 * 31, "seconds"), 900),
+    },
 }
-LISTS = ("export", "listen.source", "policy.rule", "policy.always")  # written with two brackets
+LISTS = ("export", "listen.source", "tls.peer", "policy.rule", "policy.always")  # written with two brackets
 TOP = {"state_directory", "format", *(name for name in SECTIONS if "." not in name)}
 
 
@@ -181,14 +223,19 @@ def parse(
     lists = {name: reading.tables(name, _inner(document, name)) for name in LISTS}
     exports = blocks.exports(reading, lists["export"], state_directory)
     read = blocks.never_files(reading, sections["policy"], files)
-    listen = sections["listen"] | {"source": blocks.sources(reading, lists["listen.source"])}
+    tls = sections["tls"] | {"peer": blocks.certified(reading, lists["tls.peer"])}
+    blocks.places(reading, sections["listen"], tls, document)
+    listen = sections["listen"] | {"source": blocks.sources(reading, lists["listen.source"], tls["peer"])}
     policy = sections["policy"]
     policy |= {"rule": blocks.rules(reading, lists["policy.rule"]), "always": blocks.always(reading, lists["policy.always"])}
     blocks.known_servers(reading, lists["policy.rule"], listen.get("app_names", {}), sites)
+    if sections["log"].get("users") and policy.get("store_users") is False:
+        reading.wrong("log.users", "would write the names that policy.store_users = false keeps out; set one of them the other way")
     if reading.mistakes:
         raise ConfigError(reading.mistakes)
     return Config(
         *(state_directory, Listen(**listen), Policy(**policy), exports, Metrics(**sections["metrics"]), Log(**sections["log"])),
+        tls=Tls(**tls),
         format=sites,
         files=read,
     )

@@ -1,10 +1,13 @@
 """How the parent and its children talk: a stream socket pair, one JSON object a line.
 
     parent -> child   {"process": its name, "config": TOML text, "file": its name, "state_directory": path, "files": {path: text},
-                       "own_addresses": [hex, ...]}              the first line; the last are for a receiver
+                       "own_addresses": [hex, ...],              the first line; the last are for a receiver
+                       "pseudonym_key": hex,                     for those who take logins in: see core/policy.py
+                       "tls_sockets": [descriptor, ...]}         for streams alone: which of its listening sockets speak TLS
     parent -> child   {"stop": "keep" | "empty"}                 end in order; what the maps shall hold then
     child  -> parent  {"ready": bool, "reason": text, "samples": {metric: [[labels, value], ...]}}     once a second: the heartbeat
     either -> other   {"own_addresses": [hex, ...]}              packed addresses of peers that one worker has seen, for the others
+    child  -> parent  {"first_senders": {peer: host}, "refused": [[reason, peer, count, [example]], ...]}   what tidings.py tells the log
 
 The end of the stream is the other side's death: a child whose parent is gone ends by itself, in order, and keeps the maps.
 """

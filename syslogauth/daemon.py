@@ -1,4 +1,5 @@
-"""`syslogauth run`: the small parent. It owns the sockets, starts receivers and exporter, restarts what dies, and stops them in order.
+"""`syslogauth run`: the small parent. It owns the sockets, starts receivers, streams and exporter, restarts what dies, and stops them in
+order.
 
 A datagram waits in the kernel's buffer while a receiver restarts, because the sockets stay open here. Several receivers (listen.workers)
 share the ports, each with sockets of its own (places.py), and what one of them learns of the peers' addresses is passed on here.
@@ -9,11 +10,12 @@ no table.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,17 +26,21 @@ from prometheus_client.core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.registry import Collector
 
-from syslogauth import __version__, endpoint, where
+from syslogauth import __version__, endpoint, vitals, where
+from syslogauth.assembly import peer_names
 from syslogauth.child import Child
 from syslogauth.config import Config, ConfigError, Endpoint, parse
 from syslogauth.core.intake import REMEMBERED_PEERS
 from syslogauth.ledger import Ledger
 from syslogauth.logs import configure
 from syslogauth.metrics import Samples
+from syslogauth.notify import LOOK_SECONDS, Notices
 from syslogauth.ownership import give_up_root, take_lock
-from syslogauth.places import Places, Unavailable, inherited_sockets, listening
+from syslogauth.places import Backlogs, Places, Unavailable, inherited_sockets, listening
+from syslogauth.tidings import Tidings
 
 BEAT_LIMIT_SECONDS = 10.0
+TELL_SECONDS = 1.0
 
 
 class Daemon(Collector):
@@ -46,41 +52,58 @@ class Daemon(Collector):
         self.file = file
         self.log: structlog.stdlib.BoundLogger = configure(config.log.format, config.log.level, "parent")
         self.ledger = Ledger()
-        self.exporter = Child("exporter", "exporter", self.ledger, self.log)
+        self.exporter = Child("exporter", "exporter", self.ledger, self.log, gave_up=self._give_up)
         self.receivers: list[Child] = []
+        self.streams: list[Child] = []  # none, or the one
         self.own_addresses: set[str] = set()  # of peers that were seen, packed, in hexadecimal digits
+        self.pseudonym_key = os.urandom(32)  # of this life of the daemon; it is never stored
         self.on_stop = ""
+        self._hopeless = False
         self.reload_successful = True
         self.reload_at = time.time()
         self._known = {"exporter": self.exporter}  # every child that there ever was, for its restarts
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._close_endpoint: Callable[[], None] | None = None
+        self.notices = Notices(os.environ)
+        self.tidings = Tidings()
 
     async def run(self) -> int:
         """Until a signal says stop. The exit code. Raises Unavailable where it cannot start."""
         make_state_directory(self.config.state_directory)
         keeper = lock(self.config.state_directory)
-        inherited = inherited_sockets()
-        self.places = Places([sock for sock in inherited if sock.type == socket.SOCK_DGRAM], self.log)
+        metrics = self.config.metrics.listen
+        inherited = inherited_sockets(streams_of(self.config) | {"metrics": [metrics] if metrics else []})
+        self.places = Places(inherited.datagram, self.log)
+        self.backlogs = Backlogs(inherited.streams)
         self._open(self.config)
-        self._serve(self.config.metrics.listen, next((sock for sock in inherited if sock.type == socket.SOCK_STREAM), None))
+        self._serve(metrics, inherited.metrics)
         if not give_up_root(self.config.state_directory):
             self.log.warning("runs as root; give the state directory to a user of its own", mend=f"chown {self.config.state_directory}")
+        self._look_at_certificates()
         self._signals()
-        self.log.info("start", version=__version__, config=self.file or "defaults", listen=list(self.places.sockets), pid=os.getpid())
+        self.log.info("start", version=__version__, config=self.file or "defaults", listen=self._listen(), pid=os.getpid())
         self._start_children()
+        self.notices.owe_ready(time.monotonic())
+        telling: asyncio.Future[Any] = asyncio.gather(self._tell_manager(), self._tell_log())
         while not self._stop.is_set():
             waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([telling, *waits], return_when=asyncio.FIRST_COMPLETED)
+            if telling.done():
+                telling.result()  # it has no end: crash
             for wait in waits:
                 wait.cancel()
             if self._reload.is_set() and not self._stop.is_set():
                 self._reload.clear()
+                self.notices.reloading()
                 await self._reread()
+                self.notices.owe_ready(time.monotonic())
         ended_well = await self._stop_in_order()
+        telling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await telling
         os.close(keeper)
-        return os.EX_OK if ended_well else os.EX_TEMPFAIL
+        return os.EX_CONFIG if self._hopeless else os.EX_OK if ended_well else os.EX_TEMPFAIL
 
     def stop(self, on_stop: str = "") -> None:
         """Begin an ordered stop; `on_stop` overrides policy.on_stop. The first word counts: a TERM after USR1 empties nothing."""
@@ -92,7 +115,7 @@ class Daemon(Collector):
 
     @property
     def children(self) -> list[Child]:
-        return [*self.receivers, self.exporter]
+        return [*self.receivers, *self.streams, self.exporter]
 
     def healthy(self) -> str | None:
         for child in self.children:
@@ -125,7 +148,25 @@ class Daemon(Collector):
     # the parts of run()
 
     def _open(self, config: Config) -> None:
-        self.places.open(config.listen.udp, config.listen.receive_buffer_bytes, config.listen.workers)
+        backlogs = self.backlogs.bound(streams_of(config))
+        try:
+            self.places.open(config.listen.udp, config.listen.receive_buffer_bytes, config.listen.workers)
+        except Unavailable:
+            self.backlogs.discard(backlogs)
+            raise
+        self.backlogs.take(backlogs)
+
+    def _listen(self) -> list[str]:
+        return [*self.places.sockets, *self.backlogs.texts(), *map(str, self.config.listen.file)]
+
+    def _look_at_certificates(self) -> None:
+        """Again, as the user that will read them: root may read more. Raises Unavailable."""
+        tls = self.config.tls
+        if self.config.listen.tls and tls.certificate and tls.key and tls.client_ca:
+            from syslogauth.certificates import fault
+
+            if found := fault(tls.certificate, tls.key, tls.client_ca):
+                raise Unavailable(": ".join(found))
 
     def _serve(self, place: Endpoint | None, inherited: socket.socket | None) -> None:
         sock = inherited or (listening(place) if place else None)
@@ -134,6 +175,7 @@ class Daemon(Collector):
         registry = CollectorRegistry()
         registry.register(self)
         PlatformCollector(registry)
+        vitals.register(registry)
         self._close_endpoint = endpoint.serve(sock, registry, self.healthy, self.ready)
 
     def _signals(self) -> None:
@@ -148,14 +190,19 @@ class Daemon(Collector):
 
     def _start_children(self) -> None:
         self.exporter.start(self._first, ())
-        workers = self.places.workers
-        names = [f"receiver{number}" for number in range(1, workers + 1)] if workers > 1 else ["receiver"]
+        workers = self.places.workers if self.places.sockets else 0
+        names = [f"receiver{number}" for number in range(1, workers + 1)] if workers > 1 else ["receiver"] * workers
         self.receivers = [self._known.get(name) or self._receiver(name) for name in names]
         for number, receiver in enumerate(self.receivers):
             receiver.start(self._first, self.places.share(number))
+        self.streams = []
+        if self.backlogs.sockets or self.config.listen.file:
+            self.streams = [self._known.get("streams") or self._receiver("streams", "streams")]
+            tls = self.backlogs.descriptors("tls")
+            self.streams[0].start(lambda: self._first() | {"tls_sockets": tls}, self.backlogs.descriptors("tcp", "tls"))
 
-    def _receiver(self, name: str) -> Child:
-        child = self._known[name] = Child("receiver", name, self.ledger, self.log, watched=True, told=self._learn)
+    def _receiver(self, name: str, role: str = "receiver") -> Child:
+        child = self._known[name] = Child(role, name, self.ledger, self.log, watched=True, told=self._hear, gave_up=self._give_up)
         return child
 
     def _first(self) -> dict[str, Any]:
@@ -165,19 +212,60 @@ class Daemon(Collector):
             "state_directory": str(self.config.state_directory),
             "files": self.config.files,
             "own_addresses": sorted(self.own_addresses),
+            "pseudonym_key": self.pseudonym_key.hex(),
         }
+
+    def _hear(self, teller: Child, message: dict[str, Any]) -> None:
+        """What a child says beside its figures."""
+        if "own_addresses" in message:
+            self._learn(teller, message)
+        else:
+            self.tidings.hear(message, time.monotonic())
+
+    async def _tell_log(self) -> None:
+        while True:
+            self._tell_tidings()
+            await asyncio.sleep(TELL_SECONDS)
+
+    def _tell_tidings(self) -> None:
+        """What is to be said now of the peers, once for all who read."""
+        log, at_work = self.config.log, all(receiver.ready for receiver in self.receivers)
+        last_message = self.ledger.by_label("peer_last_message_timestamp_seconds")
+        for level, event, fields in self.tidings.due(
+            last_message, time.monotonic(), silent_after_seconds=log.silent_after_seconds, users=log.users, at_work=at_work
+        ):
+            getattr(self.log, level)(event, **fields)
 
     def _learn(self, teller: Child, message: dict[str, Any]) -> None:
         """A peer sends to one worker alone, but none may grant its address (policy.never_own)."""
         room = REMEMBERED_PEERS - len(self.own_addresses)
         new = list(islice((text for text in message["own_addresses"] if text not in self.own_addresses), room))
         self.own_addresses.update(new)
-        for receiver in self.receivers:
+        for receiver in (*self.receivers, *self.streams):
             if new and receiver is not teller:
                 receiver.tell({"own_addresses": new})
 
+    def _give_up(self, child: Child) -> None:
+        """The table is of a newer format: nobody would take addresses out of the maps, so this is a stop (law 7), and no loop of deaths.
+
+        EX_CONFIG: service managers know that another start would not mend it.
+        """
+        self._hopeless = True
+        self.stop()
+
+    async def _tell_manager(self) -> None:
+        """Tell the service manager how things stand, if it asks. How long a stop may take is for TimeoutStopSec to say."""
+        while self.notices.address:
+            working = f"listens on {', '.join(self._listen())}"
+            if self._stop.is_set():
+                self.notices.feed(None, time.monotonic())
+            else:
+                self.notices.look(self.ready(), working, time.monotonic())
+                self.notices.feed(self.healthy(), time.monotonic())
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def _stop_receivers(self) -> None:
-        await asyncio.gather(*(receiver.stop("keep") for receiver in self.receivers))
+        await asyncio.gather(*(receiver.stop("keep") for receiver in (*self.receivers, *self.streams)))
 
     async def _reread(self) -> None:
         """Take the configuration file as it is now, or say what is wrong with it and go on with the old one."""
@@ -193,16 +281,17 @@ class Daemon(Collector):
             return
         self.config, self.text = config, text
         self.log = configure(config.log.format, config.log.level, "parent")
-        self.log.info("reload", config=self.file or "defaults", listen=list(self.places.sockets))
         await self._stop_receivers()
         self.own_addresses = {text for text in self.own_addresses if bytes.fromhex(text) in config.listen.peers}
         await self.exporter.stop("keep")
+        self.tidings.keep(peer_names(config))
         self._start_children()
         self.reload_successful, self.reload_at = True, time.time()
+        self.log.info("reload", config=self.file or "defaults", listen=self._listen())
 
     async def _stop_in_order(self) -> bool:
         """True where the maps are as they shall be."""
-        self.log.info("stop", maps=self.on_stop)
+        self.notices.stopping(self.on_stop)
         await self._stop_receivers()
         ended_well = await self.exporter.stop(self.on_stop)
         if not ended_well:
@@ -211,8 +300,15 @@ class Daemon(Collector):
         if self._close_endpoint is not None:
             self._close_endpoint()
         self.places.close()
-        self.log.info("stopped")
+        self.backlogs.close()
+        self._tell_tidings()
+        self.log.info("stop", maps=self.on_stop)
         return ended_well
+
+
+def streams_of(config: Config) -> dict[str, Sequence[Endpoint]]:
+    """Where to listen, by transport."""
+    return {"tcp": config.listen.tcp, "tls": config.listen.tls}
 
 
 def make_state_directory(directory: Path) -> None:
@@ -220,9 +316,11 @@ def make_state_directory(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"state_directory: {error}; make it (install -d -o syslogauth -m 0750 {directory}) or name another") from None
+        code = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_CANTCREAT
+        text = f"state_directory: {error}; make it (install -d -o syslogauth -m 0750 {directory}) or name another"
+        raise Unavailable(text, code) from None
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        raise Unavailable(f"state_directory: {directory} is not this user's; run as its owner, or chown it")
+        raise Unavailable(f"state_directory: {directory} is not this user's; run as its owner, or chown it", os.EX_NOPERM)
 
 
 def lock(directory: Path) -> int:
@@ -236,5 +334,6 @@ def lock(directory: Path) -> int:
         os.ftruncate(file, 0)
         os.write(file, str(os.getpid()).encode())
     except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror}; make room, or let this user write there") from None
+        code = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_CANTCREAT
+        raise Unavailable(f"{path}: {error.strerror}; make room, or let this user write there", code) from None
     return file

@@ -48,12 +48,28 @@ def covering(view: View, address: bytes) -> "Iterator[tuple[Network, int]]":
 
 def put(view: View, network: Network, until_ms: int, now_ms: int) -> None:
     """Deny until then; a time that is not after now lifts the denial of exactly this network or address."""
-    first, prefix = network
-    name, key = ("denies", first) if network == whole(first) else ("denied_networks", bytes((len(first), prefix)) + first)
+    name, key = _place(network)
     if until_ms > now_ms:
         view.put(name, key, U64.pack(until_ms))
     else:
         view.delete(name, key)
+
+
+def own(view: View, network: Network) -> int:
+    """When the denial of exactly this network or address ends, Unix milliseconds; 0 where there is none."""
+    return view.time(*_place(network))
+
+
+def inside(environment: Environment, network: Network) -> "Iterator[bytes]":
+    """The addresses of the network that the table has, and that may therefore have changed with a denial of it."""
+    first, last = network[0], last_address(network)
+    rows = (row for name in ("always", "grants") for row in environment.scan(name, first, last))
+    return (address for address, _ in rows if len(address) == len(first))
+
+
+def _place(network: Network) -> tuple[str, bytes]:
+    first, prefix = network
+    return ("denies", first) if network == whole(first) else ("denied_networks", bytes((len(first), prefix)) + first)
 
 
 def last_address(network: Network) -> bytes:

@@ -1,8 +1,13 @@
 """The LMDB environment of the table: its databases by name, its transactions, its slices.
 
 Format 0.9 in one directory, opened by receiver, exporter and commands at once. What each database holds is said where it is written:
-table.py, denials.py, holds.py, limits.py, changelog.py. A reader of an environment that an older version made finds the databases which
+table.py, denials.py, holds.py, limits.py, positions.py, changelog.py. A reader of an environment that an older version made finds the databases which
 that one did not know empty.
+
+`meta` holds `format`, u64: the version of all that is stored, records included; without it it is 1. Whoever opens an environment of a
+newer format is refused (NewerFormatError), and changes nothing in it: a record that is half understood would be honoured wrongly, or
+lost. A later version of this program reads the records of every format before its own, each by its version byte, so that an upgrade
+rewrites nothing: it raises `format` when its daemon first opens the table, and what logins renew becomes new.
 
 The map size is fixed and sparse, the same in every process: growth in one breaks the others (MapResizedError). Readers that were killed
 pin pages until reader_check(). Errors are TableError: the disk is full or the directory unreadable; what was committed stays.
@@ -22,15 +27,31 @@ if TYPE_CHECKING:
     from typing import Any
 
 TableError = lmdb.Error
+FORMAT = 1
 SLICE = 2_000  # addresses a write transaction: a few ms, so that a flush does not hold up the receiver
 FIRST_NAMES = ("grants", "denies", "revoked", "changes", "meta")  # in every environment since 1.0
-NAMES = (*FIRST_NAMES, "denied_networks", "always", "sessions", "session_ends", "held", "users")
+NAMES = (*FIRST_NAMES, "denied_networks", "always", "sessions", "session_ends", "held", "users", "positions")
 
 
 def map_size_bytes(max_addresses: int) -> int:
     """Fixed and sparse. For each address: a record, about 230 bytes of pages (measured at a million), a row by user, 50, and four open
     sessions, 800; pinned and freed pages may take half as much again."""
     return (64 << 20) + max_addresses * 1536 // 4096 * 4096
+
+
+class NewerFormatError(lmdb.Error):
+    """The environment was written by a newer version of this program. The text says what to do."""
+
+    def __init__(self, directory: "Path | str", found: int) -> None:
+        super().__init__(
+            f"{directory} has format {found}, and this syslogauth knows none after {FORMAT}: run the newer syslogauth that wrote it; or "
+            "move that directory away, start anew, and restore a backup: syslogauth restore FILE"
+        )
+
+
+def addresses_of(map_size: int) -> int:
+    """How many addresses a map of that size is made for: the inverse of map_size_bytes()."""
+    return max(0, -(-(map_size - (64 << 20)) // 1536))
 
 
 class View:
@@ -148,12 +169,28 @@ class Environment:
                 except lmdb.NotFoundError:
                     if name in FIRST_NAMES:
                         raise
+            with self._transaction(write=False) as txn:
+                self._check_format(txn, directory)
         else:
             with self._transaction(write=True) as txn:
+                self._databases["meta"] = self._env.open_db(b"meta", txn=txn)
+                if not self._check_format(txn, directory):
+                    txn.put(b"format", U64.pack(FORMAT), db=self._databases["meta"])
                 self._databases = {name: self._env.open_db(name.encode(), txn=txn) for name in NAMES}
+
+    def _check_format(self, txn: lmdb.Transaction, directory: "Path | str") -> bool:
+        """Whether it says what its format is."""
+        kept = txn.get(b"format", db=self._databases["meta"])
+        if kept is not None and (found := int.from_bytes(kept)) > FORMAT:
+            raise NewerFormatError(directory, found)
+        return kept is not None
 
     def close(self) -> None:
         self._env.close()
+
+    def copy(self, directory: "Path | str") -> None:
+        """Copy it as it is at one moment into an empty directory, without the pages that are free."""
+        self._env.copy(str(directory), compact=True)
 
     def begin(self, write: bool = False) -> View:
         """A transaction; durable where its block ends, nothing of it is kept where the block raises."""

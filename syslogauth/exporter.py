@@ -57,6 +57,8 @@ class Exporter:
         control: Control,
         log: structlog.stdlib.BoundLogger,
         always: Mapping[bytes, str] | None = None,
+        *,
+        store_users: bool = True,
     ) -> None:
         self.table = table
         self.always = always
@@ -68,6 +70,7 @@ class Exporter:
         self.control = control
         self.log = log
         self.login_to_export_seconds = histogram("login_to_export_seconds")
+        self._named = not store_users  # the table may still hold names that it must not
         self._table_fault = self._untidy = ""
         self._next_beat = self._next_tidying = self._next_sweep = 0.0
 
@@ -132,6 +135,9 @@ class Exporter:
                 self.table.keep_bounds()
                 if self.always is not None:
                     self.table.keep_always(self.always)
+                if self._named:
+                    self.table.forget_users()
+                    self._named = False
                 self.table.sweep(now)
                 self._next_sweep = monotonic + SWEEP_SECONDS
         except (TableError, OSError) as error:

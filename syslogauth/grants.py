@@ -57,6 +57,14 @@ class Records:
                     self.gained["users"][crowd] += 1 if enters else -1
         return True
 
+    def put(self, address: bytes, record: bytes) -> None:
+        """Store the record as it is."""
+        old = self.found.get(address)
+        self.found[address] = self._changed[address] = record
+        for user, enters in ((user_bytes(old), False), (user_bytes(record), True)) if self.indexed else ():
+            if user:
+                self._rows[by_user(user) + address] = enters
+
     def write(self) -> None:
         self._view.put_all("grants", self._changed.items())
         if self._rows:

@@ -51,6 +51,12 @@ def held(view: View, address: bytes) -> tuple[int, int]:
     return (0, 0) if found is None else HELD.unpack(found)
 
 
+def holding(view: View, packed: bytes) -> bool:
+    """Whether this row of `sessions` is one that holds its address."""
+    row = _unpacked(packed)
+    return row.opened_at > voided_ms(view, row.address) and view.get("held", row.address) is not None
+
+
 def opened(view: View, event: "Opened", may_relay: bool, longest_ms: int, now_ms: int, most: int) -> tuple[bool, list[bytes]]:
     """Take note of a session where its address may relay: whether there was room, and whose last session it ended.
 
@@ -79,6 +85,38 @@ def opened(view: View, event: "Opened", may_relay: bool, longest_ms: int, now_ms
     view.put("held", event.address, HELD.pack(max(1, sessions + (old is None)), max(latest_ms, row.held_until)))
     _put(view, event.key, row)
     return True, ended
+
+
+def restored(view: View, key: bytes, row: Session, longest_ms: int, now_ms: int, most: int) -> str:
+    """Take a session of a backup back, and say what became of it, in the words of merge.py."""
+    at = min(row.opened_at, now_ms)
+    until = min(row.held_until, at + longest_ms)
+    if not longest_ms or until <= now_ms:
+        return "over"
+    if at <= voided_ms(view, row.address) or view.get("grants", row.address) is None:
+        return "void"
+    if _session(view, key) is not None:
+        return "same"
+    if view.count("sessions") >= most:
+        return "full"
+    sessions, latest_ms = held(view, row.address)
+    view.put("held", row.address, HELD.pack(sessions + 1, max(latest_ms, until)))
+    _put(view, key, row._replace(opened_at=at, held_until=until))
+    return "new"
+
+
+def withdrawn(view: View, key: bytes) -> None:
+    """Forget a session that is about to be void."""
+    row = _session(view, key)
+    if row is None or row.opened_at <= voided_ms(view, row.address):
+        return
+    view.delete("sessions", key)
+    view.delete("session_ends", U64.pack(row.held_until) + key)
+    sessions, latest_ms = held(view, row.address)
+    if sessions > 1:
+        view.put("held", row.address, HELD.pack(sessions - 1, latest_ms))
+    else:
+        view.delete("held", row.address)
 
 
 def closed(view: View, event: "Closed", now_ms: int) -> list[bytes]:
@@ -138,8 +176,12 @@ def _session(view: View, key: bytes) -> Session | None:
     found = view.get("sessions", key)
     if found is None:
         return None
-    opened_at, held_until, grace, sessions = SESSION.unpack_from(found)
-    return Session(opened_at, held_until, grace, sessions, found[SESSION.size :])
+    return _unpacked(found)
+
+
+def _unpacked(packed: bytes) -> Session:
+    opened_at, held_until, grace, sessions = SESSION.unpack_from(packed)
+    return Session(opened_at, held_until, grace, sessions, packed[SESSION.size :])
 
 
 def _put(view: View, key: bytes, row: Session) -> None:

@@ -5,12 +5,15 @@ process that died are kept: no counter falls, and an alert on the age of an even
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from syslogauth.metrics import BOUNDS, COUNTER, FAMILIES, GAUGE, HISTOGRAM, LATEST, LEAST, Buckets, Labels, Samples
+from syslogauth.core.tally import furthest
+from syslogauth.metrics import BOUNDS, COUNTER, FAMILIES, FURTHEST, GAUGE, HISTOGRAM, LATEST, LEAST, Buckets, Labels, Samples
+
+PICKED: dict[str, Callable[[float, float], float]] = {LATEST: max, LEAST: min, FURTHEST: furthest}  # one figure of two; others are added up
 
 
 class Ledger(Collector):
@@ -30,7 +33,7 @@ class Ledger(Collector):
         """Keep what a process has counted and when, now that it is gone; its gauges go with it."""
         with self._lock:
             for name, rows in self._current.pop(process, {}).items():
-                if FAMILIES[name][0] not in (GAUGE, LEAST):
+                if FAMILIES[name][0] not in (GAUGE, LEAST, FURTHEST):
                     for labels, value in rows:
                         key = (name, tuple(labels))
                         self._ended[key] = _merged(FAMILIES[name][0], self._ended.get(key), value)
@@ -39,6 +42,10 @@ class Ledger(Collector):
         """One figure as it would be scraped; 0 where there is none, the number of observations for a histogram."""
         found = self._totals().get(name, {}).get(labels, 0.0)
         return sum(found[:-1]) if isinstance(found, list) else found
+
+    def by_label(self, name: str) -> dict[str, float]:
+        """The figures of a family that has one label, by that label."""
+        return {labels[0]: value for labels, value in self._totals().get(name, {}).items() if not isinstance(value, list)}
 
     def collect(self) -> Iterator[Metric]:
         totals = self._totals()
@@ -66,7 +73,8 @@ def _merged(kind: str, old: float | Buckets | None, new: float | Buckets) -> flo
         return [a + b for a, b in zip(old, new, strict=True)] if isinstance(old, list) else new
     if not isinstance(old, (int, float)):
         return new
-    return max(old, new) if kind == LATEST else min(old, new) if kind == LEAST else old + new
+    pick = PICKED.get(kind)
+    return old + new if pick is None else pick(old, new)
 
 
 def _family(

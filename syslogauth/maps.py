@@ -165,7 +165,7 @@ class Map:
         self._check = now + CHECK_SECONDS
 
     def _failed(self, error: Exception, now: float) -> None:
-        if str(error) != self.reason:
+        if not self._failures:  # the metric and /-/ready say what it is by now
             self.log.error("export failed; the map stays as it was", export=self.name, error=str(error))
         self.results["failed"] += 1
         self.reason, self.stale, self.foreign = str(error), True, isinstance(error, ForeignFileError)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 LEAST = "least"  # a gauge of which the smallest counts: whether all is well
+FURTHEST = "furthest"  # a gauge of which the one furthest from zero counts
 LATEST = "latest"  # a gauge of which the largest counts, and which outlives its process: the time of an event
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 WAITS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -27,14 +28,20 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "export_last_success_timestamp_seconds": (LATEST, "Unix time when the map was last known to agree with the table.", ("export",)),
     "export_lock_seconds": (HISTOGRAM, "Time that readers of the map were locked out by one publication.", ("export",)),
     "exports": (COUNTER, "Publications by result: published, whole (every byte written), failed.", ("export", "result")),
+    "file_readable": (LEAST, "1 unless the followed file is missing for longer than a rotation takes, or cannot be read.", ("file",)),
+    "file_rotations": (COUNTER, "Rotations of a followed file that were seen: renamed, or truncated after a copy.", ("file", "kind")),
+    "file_unread_bytes": (GAUGE, "Bytes of the followed file, and of what it was rotated to, that are still to be read.", ("file",)),
     "grants": (COUNTER, "What became of grants in the table: new, refreshed, or void: why (denied, revoked, full, a limit).", ("kind",)),
     "grants_expired": (COUNTER, "Grants whose time was over.", ()),
     "login_to_export_seconds": (HISTOGRAM, "From the receipt of a new address's login to its publication: the user's wait.", ()),
     "logins": (COUNTER, "Logins recognised, granted or not.", ("server", "service")),
     "open_sessions": (GAUGE, "Sessions known to be open that hold the grant of their address; those that share a key are one.", ()),
     "outcomes": (COUNTER, "Datagrams by what became of them: grant, or the reason for none.", ("outcome",)),
+    "peer_clock_skew_seconds": (FURTHEST, "Stamp of a peer's message less the time of receipt: the worst of its senders.", ("peer",)),
+    "peer_datagrams": (COUNTER, "Datagrams of a listed peer.", ("peer",)),
     "peer_last_login_timestamp_seconds": (LATEST, "Unix time of the last login of a listed peer.", ("peer",)),
     "peer_last_message_timestamp_seconds": (LATEST, "Unix time of the last datagram of a listed peer.", ("peer",)),
+    "peer_repeated": (COUNTER, "Summaries of a listed peer that name no message: `last message repeated N times`.", ("peer",)),
     "pending_capacity": (GAUGE, "Addresses that may wait for a commit; at this number the sockets are not read.", ()),
     "pending_grants": (GAUGE, "Addresses that wait for a commit.", ()),
     "process_cpu_seconds": (COUNTER, "User and system time of a process of syslogauth.", ("process",)),
@@ -45,12 +52,19 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {  # name without prefix
     "receive_buffer_bytes": (GAUGE, "Receive buffer that the kernel granted; each worker's socket, the smallest of them.", ("listen",)),
     "received_bytes": (COUNTER, "Bytes of the datagrams read.", ("transport",)),
     "sessions_refused": (COUNTER, "Sessions that hold no grant, because too many are open.", ()),
+    "stream_connections": (GAUGE, "Open connections, TLS handshakes among them.", ("transport",)),
+    "stream_connections_ended": (COUNTER, "Connections that ended or were refused, by why.", ("transport", "reason")),
     "table_denies": (GAUGE, "Denied addresses and networks.", ()),
     "table_entries": (GAUGE, "Addresses in the table.", ()),
     "table_errors": (COUNTER, "Commits that failed and were tried again.", ()),
     "table_map_size_bytes": (GAUGE, "Size at which the table is full.", ()),
     "table_used_bytes": (GAUGE, "Size of the table.", ()),
     "table_writable": (LEAST, "1 unless the last commit failed.", ()),
+    "tls_certificate_expiry_timestamp_seconds": (
+        GAUGE,
+        "Unix time when a certificate ends: ours (certificate), or the first of those that sign the peers' (client_ca).",
+        ("certificate",),
+    ),
     "unrecognised": (COUNTER, "Lines of known servers that look like logins and were refused: a server may log anew.", ("app_name",)),
 }  # fmt: skip
 

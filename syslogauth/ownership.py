@@ -26,14 +26,30 @@ def act_as_owner(directory: str | os.PathLike[str]) -> None:
         os.seteuid(user)
 
 
+def act_as_invoker() -> None:
+    """Undo act_as_owner(): where root was asked to write may be no place for the owner."""
+    os.seteuid(os.getuid())
+    os.setegid(os.getgid())
+
+
 def give_up_root(directory: str | os.PathLike[str]) -> bool:
-    """As root, become the owner for good: root was good for binding port 514, and for nothing else. False where the owner is root."""
+    """As root, become the owner for good: root was good for binding port 514, and for nothing else. False where the owner is root.
+
+    The owner keeps the groups that it is a member of: one of them may be allowed to read a followed log.
+    """
     user, group = owner_of(directory)
     if os.geteuid() == 0 and user != 0:
-        os.setgroups([])
+        os.setgroups(_groups_of(user, group))
         os.setgid(group)
         os.setuid(user)
     return os.geteuid() != 0
+
+
+def _groups_of(user: int, group: int) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(user).pw_name, group)
+    except KeyError:
+        return []
 
 
 def take_lock(path: str | os.PathLike[str]) -> int | None:

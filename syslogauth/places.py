@@ -1,4 +1,5 @@
-"""The sockets that the parent owns: the UDP ones of each place of listen.udp, and the one of the metrics.
+"""The sockets that the parent owns: the UDP ones of each place of listen.udp, the listening ones of listen.tcp and listen.tls, and the one
+of the metrics.
 
 With `workers` receiving processes each place has as many UDP sockets on its one port, and the kernel spreads the datagrams over them by
 the sender's address and port (SO_REUSEPORT): a syslogd, which sends from one socket, always reaches the same worker, so that what several
@@ -8,25 +9,36 @@ The first socket of a place is bound alone, so that whoever holds the port alrea
 others of the same effective user join. A place only grows: with fewer workers after a reload each reads several sockets, because what
 the kernel holds in a socket is lost when it is closed.
 
-Sockets that a service manager hands over are used as they come; none can join them, for they are the manager's user's.
+Of a listening socket the backlog is what waits while the process that reads the connections restarts.
+
+Sockets that a service manager hands over are used as they come, instead of all that the configuration lists for their transport; none can
+join them, for they are the manager's user's. What a stream socket is for says its name (systemd: FileDescriptorName=tcp, tls or metrics),
+else its address, where listen.tcp, listen.tls or metrics.listen has it; the first that neither says anything of is for the metrics.
 """
 
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
 
 import structlog
 
-from syslogauth.listeners import udp
+from syslogauth.listeners import stream, udp
 from syslogauth.settings import Endpoint
 
 BIND_TRIES_SECONDS = 5.0  # after kill -9 of a parent its receivers need a moment to notice and let go of the port
 
 
 class Unavailable(Exception):  # noqa: N818 - sysexits' own word
-    """Why the daemon cannot start, in one line that says how to mend it."""
+    """Why the daemon cannot start, in one line that says how to mend it, and the exit code of sysexits(3) for that."""
+
+    def __init__(self, text: str, code: int = os.EX_UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Places:
@@ -46,7 +58,9 @@ class Places:
         if self._inherited:
             new = self._inherited
             for sock in _all(new):
-                udp.set_buffer(sock, buffer_bytes)
+                # the manager's own (ReceiveBuffer=16M) may be past rmem_max, and asking again would cut it to that
+                if udp.granted_buffer_bytes(sock) < buffer_bytes:
+                    udp.set_buffer(sock, buffer_bytes)
         else:
             new = {str(place): list(self.sockets.get(str(place), ())) for place in places}
             try:
@@ -65,8 +79,9 @@ class Places:
 
     def _say(self, wanted: int, workers: int) -> None:
         for (name,), granted in self.buffers():
-            say = self.log.warning if granted < wanted else self.log.info
-            say("receive buffer", listen=name, granted_bytes=granted, wanted_bytes=wanted, mend=_buffer_hint(granted, wanted))
+            if granted < wanted:
+                mend = _buffer_hint(granted, wanted)
+                self.log.warning("receive buffer smaller than wanted", listen=name, granted_bytes=granted, wanted_bytes=wanted, mend=mend)
         if self.workers < workers:
             mend = "let the service manager hand over one for each worker (systemd: ReusePort=yes, and ListenDatagram= as many times)"
             self.log.warning("fewer sockets were handed over than listen.workers", workers=self.workers, wanted=workers, mend=mend)
@@ -117,15 +132,98 @@ def _first(place: Endpoint, buffer_bytes: int, workers: int) -> socket.socket:
     return sock
 
 
-def inherited_sockets() -> list[socket.socket]:
-    """Sockets handed over by the service manager (sd_listen_fds(3)): descriptors from 3 on, if LISTEN_PID is us."""
+class Backlogs:
+    """`sockets`: the listening ones, by transport (tcp, tls) and the text of their place."""
+
+    def __init__(self, inherited: Mapping[str, Sequence[socket.socket]]) -> None:
+        self.sockets: dict[tuple[str, str], socket.socket] = {}
+        self._inherited = {transport: {_name(sock): sock for sock in sockets} for transport, sockets in inherited.items()}
+
+    def bound(self, wanted: Mapping[str, Sequence[Endpoint]]) -> dict[tuple[str, str], socket.socket]:
+        """What take() shall have: what is open already, or inherited, and new ones. Raises Unavailable; then nothing is left behind."""
+        found: dict[tuple[str, str], socket.socket] = {}
+        ours_by_place = {name: sock for (_, name), sock in self.sockets.items()}  # one may move from listen.tcp to listen.tls
+        try:
+            for transport, places in wanted.items():
+                if ours := self._inherited.get(transport):
+                    found |= {(transport, name): sock for name, sock in ours.items()}
+                    continue
+                for place in places:
+                    key = (transport, str(place))
+                    listen = partial(stream.listen, place.host, place.port)
+                    found[key] = ours_by_place.get(str(place)) or tried(f"listen.{transport}", place, listen)
+        except Unavailable:
+            self.discard(found)
+            raise
+        return found
+
+    def discard(self, found: Mapping[tuple[str, str], socket.socket]) -> None:
+        """Close what bound() has opened."""
+        for sock in set(found.values()) - set(self.sockets.values()) - _handed_over(self._inherited):
+            sock.close()
+
+    def take(self, found: dict[tuple[str, str], socket.socket]) -> None:
+        """Have exactly these from now on."""
+        old, self.sockets = self.sockets, found
+        for sock in set(old.values()) - set(found.values()):
+            sock.close()
+
+    def descriptors(self, *transports: str) -> list[int]:
+        return [sock.fileno() for (transport, _), sock in self.sockets.items() if transport in transports]
+
+    def texts(self) -> list[str]:
+        return [" ".join(key) for key in self.sockets]
+
+    def close(self) -> None:
+        self.take({})
+
+
+def _handed_over(inherited: Mapping[str, Mapping[str, socket.socket]]) -> set[socket.socket]:
+    return {sock for sockets in inherited.values() for sock in sockets.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """The sockets that were handed over, by what they are for."""
+
+    datagram: Sequence[socket.socket]
+    streams: Mapping[str, Sequence[socket.socket]]  # by transport: tcp, tls
+    metrics: socket.socket | None
+
+
+def inherited_sockets(listed: Mapping[str, Sequence[Endpoint]]) -> Inherited:
+    """Sockets handed over by the service manager (sd_listen_fds(3)): descriptors from 3 on, if LISTEN_PID is us. Raises Unavailable.
+
+    `listed`: what the configuration lists for tcp, tls and metrics.
+    """
     count = int(os.environ.pop("LISTEN_FDS", "0")) if os.environ.get("LISTEN_PID") == str(os.getpid()) else 0
     os.environ.pop("LISTEN_PID", None)
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
     sockets = [socket.socket(fileno=number) for number in range(3, 3 + count)]
     for sock in sockets:
         sock.set_inheritable(False)
-        sock.setblocking(sock.type == socket.SOCK_STREAM)
-    return sockets
+    return sorted_out(list(zip(sockets, [*names, *repeat("", count)], strict=False)), listed)
+
+
+def sorted_out(sockets: Sequence[tuple[socket.socket, str]], listed: Mapping[str, Sequence[Endpoint]]) -> Inherited:
+    """`sockets`: each with its name. Raises Unavailable where it is not said what one is for."""
+    of_place = {str(place): use for use, places in listed.items() for place in places}
+    found: dict[str, list[socket.socket]] = {"tcp": [], "tls": [], "metrics": []}
+    datagram = [sock for sock, _ in sockets if sock.type == socket.SOCK_DGRAM]
+    unknown: list[socket.socket] = []
+    for sock, name in [pair for pair in sockets if pair[0].type != socket.SOCK_DGRAM]:
+        use = name if name in found else of_place.get(_name(sock))
+        (found[use] if use else unknown).append(sock)
+    if not found["metrics"]:
+        found["metrics"], unknown = unknown[:1], unknown[1:]
+    if stray := [*unknown, *found["metrics"][1:]]:
+        mend = "name it (systemd: FileDescriptorName=tcp, tls or metrics), or list its address"
+        raise Unavailable(f"{_name(stray[0])}: a listening socket was handed over, and nothing says what for; {mend}")
+    for sock in (*datagram, *found["tcp"], *found["tls"]):
+        sock.setblocking(False)
+    for sock in found["metrics"]:
+        sock.setblocking(True)
+    return Inherited(datagram, {"tcp": found["tcp"], "tls": found["tls"]}, next(iter(found["metrics"]), None))
 
 
 def listening(place: Endpoint) -> socket.socket:
@@ -150,7 +248,7 @@ def tried(key: str, place: Endpoint, bind: Callable[[], socket.socket]) -> socke
         try:
             return bind()
         except PermissionError:
-            raise Unavailable(f"{key}: {place}: not permitted; use a port above 1023, or socket activation") from None
+            raise Unavailable(f"{key}: {place}: not permitted; use a port above 1023, or socket activation", os.EX_NOPERM) from None
         except OSError as error:
             if time.monotonic() >= deadline:
                 raise Unavailable(f"{key}: {place}: {error.strerror}; stop what has it, or name another") from None

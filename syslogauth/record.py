@@ -11,7 +11,8 @@
                    of at most 255 bytes
 
 Bounds are stored in the order of their fields, u64 milliseconds. The functions here are the only ones that know all this. A record of a
-version or kind that this program does not know is a ValueError, wherever it is read.
+version or kind that this program does not know, or that is damaged, is a ValueError wherever it is read: it is skipped, not honoured, and
+overwritten by the next login of its address.
 """
 
 import struct
@@ -24,6 +25,7 @@ MAX_COUNT = 2**32 - 1
 LENGTHS = [bytes((length,)) for length in range(256)]
 
 VERSION = 1
+VERSION_BYTE, MANUAL_BYTE = bytes((VERSION,)), bytes((MANUAL,))
 HEAD = struct.Struct(">BBQQQI")
 EXPIRY = struct.Struct(">BBQ")
 U64 = struct.Struct(">Q")
@@ -90,12 +92,13 @@ def first(kind: int, expires_ms: int, at_ms: int, count: int, said: bytes) -> by
 def renewed(record: bytes, live_ms: int, kind: int, expires_ms: int, at_ms: int, count: int, said: bytes) -> bytes | None:
     """The record after one more grant: the later expiry with what belongs to it, the whole span, all logins.
 
-    None where it does not last beyond `live_ms`, or is of another version.
+    None where it does not last beyond `live_ms`, is of another version, or damaged.
     """
-    if record[0] != VERSION:
+    try:
+        version, old_kind, old_expires_ms, granted_ms, refreshed_ms, old_count = HEAD.unpack_from(record)
+    except struct.error:
         return None
-    _, old_kind, old_expires_ms, granted_ms, refreshed_ms, old_count = HEAD.unpack_from(record)
-    if old_expires_ms <= live_ms or old_kind > HELD:
+    if version != VERSION or old_expires_ms <= live_ms or old_kind > HELD:
         return None
     if expires_ms < old_expires_ms:
         kind, expires_ms, said = old_kind, old_expires_ms, record[TEXTS_AT:]
@@ -112,14 +115,18 @@ def decode(address: bytes, record: bytes) -> Entry:
     _, _, expires, granted, refreshed, count = HEAD.unpack_from(record)
     fields, at = [], TEXTS_AT
     for _ in range(5):
-        end = at + 1 + record[at]
+        end = at + 1 + int.from_bytes(record[at : at + 1])
         fields.append(record[at + 1 : end].decode("utf-8", "replace"))
         at = end
+    if at > len(record):
+        raise ValueError(f"table record of {len(record)} bytes: damaged")
     return Entry(address, KINDS[kind], expires / 1000, granted / 1000, refreshed / 1000, count, *fields)
 
 
 def expiry(record: bytes) -> tuple[int, int]:
-    """Kind and stored expiry, Unix milliseconds. Raises ValueError on a version or kind that this program does not know."""
+    """Kind and stored expiry, Unix milliseconds. Raises ValueError on a version or kind that this program does not know, and on damage."""
+    if len(record) < TEXTS_AT:
+        raise ValueError(f"table record of {len(record)} bytes: damaged")
     version, kind, expires_at = EXPIRY.unpack_from(record)
     if version != VERSION or kind >= len(KINDS):
         what = f"version {version}" if version != VERSION else f"kind {kind}"
@@ -142,12 +149,28 @@ def prolonged(address: bytes, record: bytes, until_ms: int) -> bytes:
 
 def user_bytes(record: bytes | None) -> bytes:
     """The user of a login's record, as it is stored; empty where it names none, and for a manual grant."""
-    if record is None or record[0] != VERSION or record[1] == MANUAL:
+    if record is None or record[:1] != VERSION_BYTE or record[1:2] == MANUAL_BYTE:
         return b""
+    try:
+        at = TEXTS_AT
+        at += 1 + record[at]
+        at += 1 + record[at]
+        return record[at + 1 : at + 1 + record[at]]
+    except IndexError:
+        return b""
+
+
+def without_user(record: bytes) -> bytes:
+    """The record of a login, naming nobody."""
     at = TEXTS_AT
     at += 1 + record[at]
     at += 1 + record[at]
-    return record[at + 1 : at + 1 + record[at]]
+    return record[:at] + b"\0" + record[at + 1 + record[at] :]
+
+
+def refreshed_ms(record: bytes) -> int:
+    """The time of its last login; 0 where that cannot be read."""
+    return int(HEAD.unpack_from(record)[4]) if record[:1] == VERSION_BYTE and len(record) >= TEXTS_AT else 0
 
 
 def ms(seconds: float) -> int:

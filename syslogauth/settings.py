@@ -133,6 +133,36 @@ def endpoints(value: Any) -> tuple[Endpoint, ...]:
     return found
 
 
+def name(value: Any) -> str:
+    """Of a peer: the label of a metric."""
+    if not re.fullmatch(r"[!-~]{1,64}", text(value)):
+        raise ValueError(f"{value!r} is no name; write 1 to 64 letters, digits, dots and the like, without blanks")
+    return str(value)
+
+
+def names(value: Any) -> frozenset[str]:
+    return frozenset(list_of(name)(value))
+
+
+def subjects(value: Any) -> tuple[str, ...]:
+    """DNS names as certificates have them (RFC 5280 4.2.1.6), in small letters; `*.` for any one label at the left (RFC 5425 5.2)."""
+    for word in list_of(text)(value):
+        if not re.fullmatch(r"(\*\.)?([\w-]{1,63}\.)*[\w-]{1,63}", word, re.ASCII) or (word.startswith("*.") and "." not in word[2:]):
+            raise ValueError(f"{word!r} is no DNS name; write one such as mail1.example.org, or *.example.org for all of a domain")
+    return tuple(word.lower() for word in value)
+
+
+def fingerprints(value: Any) -> tuple[str, ...]:
+    """SHA-256 sums as openssl(1) writes them, as 64 small digits."""
+    found = []
+    for word in list_of(text)(value):
+        algorithm, _, digits = word.partition(":")
+        if algorithm.lower() != "sha256" or not re.fullmatch(r"[0-9a-f]{64}", digits := digits.replace(":", "").lower()):
+            raise ValueError(f"{word!r} is no fingerprint; write sha256: and what `openssl x509 -noout -fingerprint -sha256` says")
+        found.append(digits)
+    return tuple(found)
+
+
 def absolute_path(value: Any) -> Path:
     if "\0" in text(value):
         raise ValueError(f"{value!r} holds a NUL; write the path without it")
@@ -156,6 +186,13 @@ def map_file(path: Path) -> Path:
 
 def paths(value: Any) -> tuple[Path, ...]:
     return tuple(list_of(absolute_path)(value))
+
+
+def log_files(value: Any) -> tuple[Path, ...]:
+    found = paths(value)
+    if twice := [path for path in found if found.count(path) > 1]:
+        raise ValueError(f"{twice[0]} is listed twice, so that each line would count twice; write it once")
+    return found
 
 
 def mode(value: Any) -> int:

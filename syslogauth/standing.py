@@ -3,6 +3,7 @@
 An address of policy.always needs neither. A record of another version is not honoured; the next login of its address overwrites it.
 """
 
+import struct
 from collections import namedtuple  # as in record.py
 
 from syslogauth import denials, holds
@@ -51,7 +52,10 @@ def lives(view: View, bounds: Bounds, address: bytes, record: bytes | None, now_
     """Whether its record or a session of it has not ended, be it denied or not. Not one of a newer version, after a downgrade."""
     if record is None:
         return False
-    version, kind, expires_ms = EXPIRY.unpack_from(record)  # for every login: expiry() takes twice as long
+    try:
+        version, kind, expires_ms = EXPIRY.unpack_from(record)  # for every login: expiry() takes twice as long
+    except struct.error:
+        return False
     if version != VERSION or kind >= len(KINDS):
         return False
     return bool(expires_ms > now_ms or held_ms(view, bounds, address, now_ms) > now_ms)

@@ -6,11 +6,12 @@ in slices of SLICE rows, so that no receiver waits.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 from syslogauth import changelog, holds
 from syslogauth.environment import SLICE, Environment
 from syslogauth.grants import delete
-from syslogauth.record import EXPIRY, U64, VERSION, Bounds, expiry, ms
+from syslogauth.record import EXPIRY, U64, VERSION, Bounds, expiry, ms, refreshed_ms
 from syslogauth.standing import held_ms, standing
 
 AHEAD_SECONDS = 2.0  # what lies further ahead was written before the clock was set back
@@ -39,6 +40,21 @@ def sweep(environment: Environment, bounds: Bounds, now: float) -> None:
     settle(environment, bounds, over_too, now)
 
 
+def flush(environment: Environment, at_ms: int) -> int:
+    """Void whatever was granted up to then, Unix milliseconds, and delete it. The number deleted."""
+    with environment.begin(write=True) as view:
+        view.put("meta", b"flushed_at", U64.pack(at_ms))
+    removed = 0
+    voided = (address for address, record in environment.scan("grants") if refreshed_ms(record) <= at_ms)
+    while addresses := list(islice(voided, SLICE)):
+        with environment.begin(write=True) as view:
+            records = ((address, view.get("grants", address)) for address in addresses)  # a login may just have come
+            left = [address for address, record in records if record is None or refreshed_ms(record) <= at_ms]
+            removed += sum(delete(view, address) for address in left)
+            changelog.append(view.txn, view.database("changes"), left)
+    return removed
+
+
 def settle(environment: Environment, bounds: Bounds, addresses: Sequence[bytes], now: float) -> int:
     """Delete the records whose time is over, and pull those back that lie beyond the bound of their kind. The number deleted."""
     deleted, now_ms = 0, ms(now)
@@ -49,7 +65,10 @@ def settle(environment: Environment, bounds: Bounds, addresses: Sequence[bytes],
                 record = view.get("grants", address)
                 if record is None:
                     continue
-                kind, expires = expiry(record)
+                try:
+                    kind, expires = expiry(record)
+                except ValueError:  # it is not honoured, and the next login overwrites it
+                    continue
                 latest = bounds.latest_ms(kind, now_ms)
                 if expires > latest:
                     view.put("grants", address, EXPIRY.pack(VERSION, kind, latest) + record[EXPIRY.size :])

@@ -1,4 +1,5 @@
-"""The table address -> grant, in LMDB (environment.py). Its databases, beside those of denials.py, holds.py, limits.py and changelog.py:
+"""The table address -> grant, in LMDB (environment.py). Its databases, beside those of denials.py, holds.py, limits.py, positions.py and
+changelog.py:
 
     grants    packed address (4 or 16 bytes)  -> record, see record.py
     revoked   packed address                  -> time of the revocation, u64: what was granted at or before it is void
@@ -10,20 +11,24 @@ All u64 are big endian; all times are Unix milliseconds. `put` keeps the later e
 batches come again in any order with the same result. Denials beat every grant. A mere refresh is not a change.
 """
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from syslogauth import changelog, denials, holds
+from syslogauth import changelog, denials, holds, positions
+from syslogauth.backup import Row, lines
 from syslogauth.core.login import Closed, Grant, Opened
 from syslogauth.denials import Network
 from syslogauth.environment import SLICE, Environment, TableError, View
 from syslogauth.grants import Records, Times, by_login, delete, login_texts
 from syslogauth.limits import Brakes, Limits, build
-from syslogauth.record import FOR_EVER_MS, HEAD, LOGIN, MANUAL, U64, Bounds, Entry, decode, ms, texts
+from syslogauth.merge import merge
+from syslogauth.nameless import forget_users
+from syslogauth.record import FOR_EVER_MS, LOGIN, MANUAL, U64, Bounds, Entry, decode, ms, texts
 from syslogauth.standing import Standing, held_ms, kept_bounds, live_until, standing
-from syslogauth.sweep import settle, sweep
+from syslogauth.sweep import flush, settle, sweep
 
 __all__ = ["Committed", "Standing", "Table", "TableError"]
 
@@ -59,6 +64,7 @@ class Table:
     ) -> None:
         self.max_addresses = max_addresses
         self.limits = limits
+        self.unreadable = 0  # records that entries() has met: damaged ones, or of a newer version
         self.sessions_refused = 0  # there were too many; their grants end by the grace alone
         self._environment = Environment(directory, max_addresses, readonly, metasync)
         with self._environment.begin() as view:
@@ -95,10 +101,11 @@ class Table:
                 view.put("always", address, comment)
             self._log(view, list(kept.keys() ^ wanted.keys()))
 
-    def commit(self, grants: Iterable[Grant], now: float, sessions: Iterable[Opened | Closed] = ()) -> Committed:
-        """Store a batch of logins, and then of openings and ends of sessions, in one transaction, durable on return (see `metasync`).
-
-        Raises TableError, and then nothing of it is stored.
+    def commit(
+        self, grants: Iterable[Grant], now: float, sessions: Iterable[Opened | Closed] = (), read_to: Iterable[tuple[str, bytes]] = ()
+    ) -> Committed:
+        """Store a batch of logins, then of openings and ends of sessions, in one transaction, durable on return (see `metasync`); with
+        it the positions in followed files after them (`read_to`). Raises TableError, and then nothing of it is stored.
         """
         counts, times, now_ms = dict.fromkeys(Committed._fields, 0), Times(), ms(now)
         changed: list[bytes] = []
@@ -136,6 +143,8 @@ class Table:
             records.write()
             brakes.keep(counts["new"])
             self._log(view, changed + self._follow(view, sessions, records.written, now_ms))
+            for path, position in read_to:
+                positions.keep(view, path, position)
         return Committed(**counts)
 
     def grant(self, address: bytes, seconds: float, note: str, now: float) -> bool:
@@ -173,8 +182,7 @@ class Table:
             denials.put(view, network, FOR_EVER_MS if until is None else ms(until), ms(now))
             if first == last:
                 return self._log(view, [first])
-        rows = (row for name in ("always", "grants") for row in self._environment.scan(name, first, last))
-        inside = (address for address, _ in rows if len(address) == len(first))
+        inside = denials.inside(self._environment, network)
         while slice_ := list(islice(inside, SLICE)):
             with self._environment.begin(write=True) as view:
                 self._log(view, slice_)
@@ -183,17 +191,16 @@ class Table:
     def flush(self, now: float) -> int:
         """Remove every grant, in slices; void those on their way, and every session. Denials stay. The number removed."""
         with self._environment.begin(write=True) as view:
-            view.put("meta", b"flushed_at", U64.pack(ms(now)))
             holds.forget_all(view)
-        removed = 0
-        voided = (address for address, record in self._environment.scan("grants") if HEAD.unpack_from(record)[4] <= ms(now))
-        while addresses := list(islice(voided, SLICE)):
-            with self._environment.begin(write=True) as view:
-                records = ((address, view.get("grants", address)) for address in addresses)  # a login may just have come
-                left = [address for address, record in records if record is None or HEAD.unpack_from(record)[4] <= ms(now)]
-                removed += sum(delete(view, address) for address in left)
-                self._log(view, left)
-        return removed
+        return flush(self._environment, ms(now))
+
+    def merge(self, rows: Iterable[Row], now: float) -> Counter[tuple[str, str]]:
+        """Take rows of a backup in: see merge.py."""
+        return merge(self._environment, self.bounds, self.max_addresses, rows, now)
+
+    def forget_users(self) -> None:
+        """Take the names of users out: see nameless.py."""
+        forget_users(self._environment)
 
     def settle(self, addresses: Sequence[bytes], now: float) -> int:
         """Delete those whose time is over, and pull those back that lie beyond the bound of their kind. The number deleted."""
@@ -238,8 +245,14 @@ class Table:
         return until / 1000 if until else None
 
     def entries(self) -> Iterator[Entry]:
-        """Every record, live or not, in the order of the addresses."""
-        return (decode(address, record) for address, record in self._environment.scan("grants"))
+        """Every record that can be read, live or not, in the order of the addresses; `unreadable` counts the others."""
+        for address, record in self._environment.scan("grants"):
+            try:
+                entry = decode(address, record)
+            except ValueError:
+                self.unreadable += 1
+                continue
+            yield entry
 
     def always(self) -> dict[bytes, str]:
         """The addresses that may always relay, and their comments."""
@@ -270,9 +283,18 @@ class Table:
         with self._environment.begin() as view:
             return changelog.since(view.txn, view.database("changes"), after)
 
+    def position(self, path: str) -> bytes | None:
+        """How far a followed file was read, as it was committed."""
+        with self._environment.begin() as view:
+            return positions.kept(view, path)
+
     def commits(self) -> int:
         """The number of the last commit of any process: while it stays, nothing has been written. Costs less than a look at the log."""
         return self._environment.commits()
+
+    def backup(self) -> Iterator[bytes]:
+        """All of it as it is at this moment, as a text: see backup.py. Raises TableError, OSError."""
+        return lines(self._environment)
 
     def sizes(self) -> dict[str, int]:
         """entries, denies, sessions, used_bytes, map_size_bytes."""

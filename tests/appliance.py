@@ -163,6 +163,7 @@ class Appliance:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what would change the configuration or hand over sockets, and with this repository's syslogauth."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SYSLOGAUTH_", "LISTEN_"))}
+    """The environment without what would change the configuration, the lines' width or the sockets, with this repository's syslogauth."""
+    others = ("SYSLOGAUTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_", "COLUMNS", "LINES")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**kept, "PYTHONPATH": str(REPOSITORY)}

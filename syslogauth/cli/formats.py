@@ -14,6 +14,7 @@ from pathlib import Path
 from syslogauth import where
 from syslogauth.assembly import recogniser_of
 from syslogauth.cli import CommandError
+from syslogauth.cli.check import mistake
 from syslogauth.cli.site import configuration
 from syslogauth.config import ConfigError
 from syslogauth.core import formats
@@ -27,7 +28,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.what:
         if not arguments.file:
             raise CommandError("formats check: name the FILE with the [[format]] tables", os.EX_USAGE)
-        return _check(arguments.file)
+        return _check(arguments.file, as_json=arguments.json)
     config = configuration(arguments.config)
     forms, facilities = recogniser_of(config).formats, config.listen.facilities
     if arguments.json:
@@ -89,7 +90,8 @@ def _field(name: str, text: str) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * INDENT, break_on_hyphens=False, break_long_words=False)
 
 
-def _check(file: str) -> int:
+def _check(file: str, *, as_json: bool) -> int:
+    """With --json one object: file, formats (name, samples), mistakes as check-config has them."""
     try:
         tables = where.document(Path(file).read_text(encoding="utf-8"), file).get("format", [])
     except OSError as error:
@@ -100,15 +102,20 @@ def _check(file: str) -> int:
         raise CommandError("\n".join(error.mistakes), os.EX_CONFIG) from None
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise CommandError(f"{file}: format: no such table; write it as [[format]], with two brackets", os.EX_CONFIG)
-    mistakes = []
+    mistakes, right = [], []
     taken = {form.name for form in formats.FORMATS}
     for number, table in enumerate(tables):
         form = read(table, frozenset(taken))
         if isinstance(form, Format):
             taken.add(form.name)
-            print(f"{file}: format {form.name}: ok, {len(form.samples)} samples")
+            right.append({"name": form.name, "samples": len(form.samples)})
+            if not as_json:
+                print(f"{file}: format {form.name}: ok, {len(form.samples)} samples")
             continue
         mistakes += [f"{file}: format[{number}]{'.' if fault.key else ''}{fault.key}: {fault.text}" for fault in form]
+    if as_json:
+        print(json.dumps({"file": file, "formats": right, "mistakes": [mistake(line, file) for line in mistakes]}))
+        return os.EX_CONFIG if mistakes else os.EX_OK
     if mistakes:
         raise CommandError("\n".join(mistakes), os.EX_CONFIG)
     return os.EX_OK

@@ -39,6 +39,9 @@ def main(arguments: argparse.Namespace) -> int:
 def list_(arguments: argparse.Namespace, config: Config | Place) -> int:
     within = network_of("--network", arguments.network, strict=False) if arguments.network else None
     now = time.time()
+    if arguments.user and isinstance(config, Config) and not config.policy.store_users and not arguments.user.startswith("#"):
+        what = "names of users are not stored (policy.store_users = false); give what `syslogauth list --by-user` shows instead: #..."
+        print(f"syslogauth: {what}", file=sys.stderr)
     table = open_table(config, readonly=True)
     rows = _rows(table, within, arguments.user, now)
     if arguments.by_user:

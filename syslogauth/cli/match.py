@@ -8,6 +8,7 @@ named. Lines are taken as whole messages unless `--unescaped` says, or listen.so
 import argparse
 import base64
 import binascii
+import errno
 import json
 import os
 import sys
@@ -142,6 +143,13 @@ def told(why: Explanation) -> str:
     return f"nearest is {why.nearest}: {why.words}" if why.nearest else why.words
 
 
+def unreadable_code(error: Exception) -> int:
+    """66 of a file that is not there or not ours to read, 74 where its disk fails, 65 where what it holds is damaged."""
+    if not isinstance(error, OSError) or error.errno is None:  # gzip.BadGzipFile is an OSError without a number
+        return os.EX_DATAERR
+    return os.EX_IOERR if error.errno == errno.EIO else os.EX_NOINPUT
+
+
 def _missed(config: Config, intake: Intake, arguments: argparse.Namespace) -> int:
     if arguments.base64 or arguments.peer or not arguments.line:
         raise CommandError("match: --missed takes log files (- is standard input), without --base64 and --peer", os.EX_USAGE)
@@ -155,6 +163,6 @@ def _missed(config: Config, intake: Intake, arguments: argparse.Namespace) -> in
                 for line in lines_of(log):
                     missed.add(intake.judge_line(line, clock.at, escaped=escaped), line)
         except (OSError, EOFError, zlib.error) as error:
-            raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT) from None
+            raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", unreadable_code(error)) from None
     print(json.dumps(missed.rows()) if arguments.json else "\n".join(missed.report()) or "nothing was missed")
     return os.EX_OK

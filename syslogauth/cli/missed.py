@@ -11,10 +11,8 @@ from syslogauth.core.formats.grammar import printable
 from syslogauth.core.formats.looks import shape
 from syslogauth.core.formats.nearest import Explanation, explain
 from syslogauth.core.intake import UNBELIEVED, Verdict
-from syslogauth.core.login import Refusal
 
 CAPACITY = 1000  # groups
-REFUSED = UNBELIEVED - {Refusal.UNESCAPED_SOURCE}  # for their form, not for their sender
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class Missed:
     def add(self, verdict: Verdict, line: bytes) -> None:
         """Take the line in where it was missed."""
         message = verdict.message
-        if message is None or verdict.outcome not in REFUSED or not self.recogniser.overlooks(message):
+        if message is None or verdict.outcome not in UNBELIEVED or not self.recogniser.overlooks(message):
             return
         app_name, like = printable(message.app_name), printable(shape(message.text).encode())
         group = self._groups.get((app_name, like))

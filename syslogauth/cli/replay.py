@@ -2,9 +2,13 @@
 
 The one place where a line's stamp counts (law 4), and then never beyond now + grace: a line stamped in the future is taken as of now. A
 grant that would be over already is not stored. The table is written in slices, so that the running daemon is not held up.
+
+JSON: one object of lines, logins (an array: server, service, count), outcomes by outcome, grants, over (of them, by now), stored (null with
+--nowrite), missed (an array as of `match --missed --json`; null without --missed).
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -17,7 +21,7 @@ from typing import BinaryIO
 
 from syslogauth.assembly import file_escapes, intake_of
 from syslogauth.cli import CommandError
-from syslogauth.cli.match import WHY
+from syslogauth.cli.match import WHY, unreadable_code
 from syslogauth.cli.missed import Missed
 from syslogauth.cli.site import audit, configuration, open_table
 from syslogauth.core.batch import Batch
@@ -34,7 +38,7 @@ SLICE = 1000
 class Tally:
     lines: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    logins: Counter[str] = field(default_factory=Counter)
+    logins: Counter[tuple[str, str]] = field(default_factory=Counter)  # server, service
     stored: int = 0
     over: int = 0
 
@@ -58,6 +62,9 @@ def main(arguments: argparse.Namespace) -> int:
                 raise CommandError(f"the table: {error}; what was read up to here is stored") from None
     if table is not None:
         audit(config, "replay", files=arguments.file, stored=tally.stored)
+    if arguments.json:
+        print(json.dumps(_known(tally, missed, wrote=table is not None)))
+        return os.EX_OK
     if missed is not None:
         print("\n".join(missed.report()) or "nothing was missed")
     if arguments.stats or missed is None:
@@ -73,7 +80,7 @@ def _opened(path: str) -> BinaryIO:
 
 
 def _unreadable(path: str, error: Exception) -> CommandError:
-    return CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", os.EX_NOINPUT)
+    return CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", unreadable_code(error))
 
 
 def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally: Tally, *, missed: Missed | None, escaped: bool) -> None:
@@ -92,7 +99,7 @@ def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally
                 read += 1
                 tally.outcomes[verdict.outcome] += 1
                 if verdict.login:
-                    tally.logins[f"{verdict.login.server} {verdict.login.service}"] += 1
+                    tally.logins[verdict.login.server, verdict.login.service] += 1
                 if missed is not None:
                     missed.add(verdict, batch.datagram(number))
                 if verdict.grant is not None:
@@ -115,12 +122,24 @@ def _store(waiting: list[Grant], table: Table | None, tally: Tally) -> None:
         tally.stored += done.new + done.refreshed
 
 
+def _known(tally: Tally, missed: Missed | None, *, wrote: bool) -> dict[str, object]:
+    return {
+        "lines": tally.lines,
+        "logins": [{"server": server, "service": service, "count": count} for (server, service), count in tally.logins.most_common()],
+        "outcomes": {str(outcome): count for outcome, count in tally.outcomes.most_common()},
+        "grants": tally.outcomes["grant"],
+        "over": tally.over,
+        "stored": tally.stored if wrote else None,
+        "missed": None if missed is None else missed.rows(),
+    }
+
+
 def _report(tally: Tally, *, wrote: bool, stats: bool) -> None:
     print(f"{tally.lines} lines, {tally.logins.total()} logins, {tally.outcomes['grant']} grants, {tally.over} of them over by now")
     print(f"{tally.stored} stored" if wrote else "nothing stored (--nowrite)")
     if stats:
-        for name, count in tally.logins.most_common():
-            print(f"  {count:>9}  login {name}")
+        for (server, service), count in tally.logins.most_common():
+            print(f"  {count:>9}  login {server} {service}")
         for outcome, count in tally.outcomes.most_common():
             why = "" if outcome == "grant" else WHY[Refusal(outcome)]
             print(f"  {count:>9}  {outcome:<18} {why}")

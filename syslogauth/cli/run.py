@@ -1,4 +1,4 @@
-"""`run`, and the two children that it starts."""
+"""`run`, and the children that it starts."""
 
 import argparse
 import asyncio
@@ -13,6 +13,10 @@ def main(arguments: argparse.Namespace) -> int:
         from syslogauth.children import receiver
 
         return receiver(arguments.control, arguments.socket or [])
+    if arguments.verb == "streams":
+        from syslogauth.children import streams
+
+        return streams(arguments.control, arguments.socket or [])
     if arguments.verb == "exporter":
         from syslogauth.children import exporter
 
@@ -40,4 +44,4 @@ def _run(path: str | None) -> int:
     try:
         return asyncio.run(daemon.run())
     except Unavailable as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(str(error), error.code) from None

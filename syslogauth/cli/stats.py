@@ -1,80 +1,69 @@
-"""`stats`: what is in the table and in the maps, and the running daemon's own figures where it answers."""
+"""`stats`: what is in the table and in the maps, and what the running daemon counts where it answers: figures.py has the object.
+
+`--count` adds `live` to it: how many addresses may relay, in all and by what let them in; that reads
+every record, some ten seconds a million.
+"""
 
 import argparse
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from syslogauth.assembly import maps_of
-from syslogauth.cli import CommandError
-from syslogauth.cli.site import configuration, open_table
-from syslogauth.config import Config
-from syslogauth.settings import map_file
-from syslogauth.table import TableError
+from syslogauth.cli import figures
+from syslogauth.cli.scrape import scrape, unready
+from syslogauth.cli.site import configuration, open_table, speaking_of_the_table
+from syslogauth.table import Table
 
-FIGURES = ("datagrams_received_total", "outcomes_total", "datagrams_dropped_total", "process_restarts_total", "grants_total")
+SLICE = 2000
+CLOSED = ("daemon.outcomes", "daemon.grants")  # their names are always the same: those that never came are not told
 
 
 def main(arguments: argparse.Namespace) -> int:
     config = configuration(arguments.config)
-    try:
-        daemon = _daemon(config)  # first, as the other two may make us a user who cannot import what this needs
-        known = {"table": _table(config), "maps": _maps(config), "daemon": daemon}
-    except (TableError, OSError, ValueError) as error:  # ValueError: a record of another version
-        raise CommandError(f"the table cannot be read: {error}") from None
+    scraped = scrape(config.metrics.listen)  # first, as the table may make us a user who cannot import what this needs
+    reason = unready(config.metrics.listen) if scraped else None
+    with speaking_of_the_table():
+        table = open_table(config, readonly=True)
+        known = figures.look(config, table, scraped, reason)
+        if arguments.count:
+            known["live"] = live(table, time.time())
     if arguments.json:
         print(json.dumps(known))
-        return os.EX_OK
-    for part, figures in known.items():
-        print(part)
-        for name, value in (figures or {"": "does not answer"}).items():
-            print(f"  {name:<44} {value}")
+    else:
+        for name, value in lines(known):
+            print(f"{name:<48} {value}")
     return os.EX_OK
 
 
-def _table(config: Config) -> dict[str, Any]:
-    table, now = open_table(config, readonly=True), time.time()
-    kinds: Counter[str] = Counter()
+def live(table: Table, now: float) -> dict[str, Any]:
+    """Those who may relay: `all`; `by`, an array of kind, server, service, count, the most frequent first."""
     always = table.always()
-    if live_always := sum(found.until_ms > 0 for found in table.honoured(always, now)):
-        kinds["live always"] = live_always
-    for entry in table.entries():
-        if entry.address not in always and table.live(entry.address, now) is not None:
-            kinds[f"live {entry.kind} {entry.server} {entry.service}".rstrip()] += 1
-    return {**table.sizes(), "live": kinds.total(), **dict(sorted(kinds.items()))}
+    kinds: Counter[tuple[str, str, str]] = Counter()
+    kinds["always", "", ""] = sum(found.until_ms > 0 for found in table.honoured(always, now))
+    entries = (entry for entry in table.entries() if entry.address not in always)
+    while some := list(islice(entries, SLICE)):
+        standings = table.honoured([entry.address for entry in some], now)
+        kinds.update((entry.kind, entry.server, entry.service) for entry, found in zip(some, standings, strict=True) if found.until_ms > 0)
+    names = ("kind", "server", "service")
+    rows = [dict(zip(names, kind, strict=True)) | {"count": count} for kind, count in kinds.most_common() if count]
+    return {"all": kinds.total(), "by": rows}
 
 
-def _maps(config: Config) -> dict[str, Any]:
-    figures: dict[str, Any] = {}
-    for settings in maps_of(config):
-        path = map_file(settings.path)
-        try:
-            found = path.stat()
-            figures[f"{path} bytes"] = found.st_size
-            figures[f"{path} seconds since written"] = round(time.time() - found.st_mtime, 1)
-        except OSError as error:
-            figures[str(path)] = error.strerror
-    return figures
-
-
-def _daemon(config: Config) -> dict[str, Any] | None:
-    """The figures of /metrics that are not zero; None where no daemon answers."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    if config.metrics.listen is None:
-        return None
-    try:
-        with urllib.request.urlopen(f"http://{config.metrics.listen}/metrics", timeout=2) as answer:
-            page = answer.read().decode()
-    except (urllib.error.URLError, OSError):
-        return None
-    return {
-        " ".join((sample.name.removeprefix("syslogauth_"), *sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(page)
-        for sample in family.samples
-        if sample.name.removeprefix("syslogauth_") in FIGURES and sample.value
-    }
+def lines(known: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The object as one name and value a line: `daemon.outcomes.grant`. The rows of an array by what is text in them."""
+    if isinstance(known, dict):
+        for key, value in known.items():
+            if value != 0 or name not in CLOSED:
+                yield from lines(value, f"{name}.{key}" if name else key)
+    elif isinstance(known, list):
+        for row in known:
+            said = [value for value in row.values() if isinstance(value, str) and value]
+            for key, value in row.items():
+                if not isinstance(value, str):
+                    yield from lines(value, f"{name}[{' '.join(said)}].{key}")
+    else:
+        yield name, "-" if known is None else str(known).lower() if isinstance(known, bool) else known

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate, repeat
 from operator import add
 
+from syslogauth.core.peers import Peer
+
 Source = tuple[str, int]  # what recvfrom() gives: host and port; IPv6 adds flow and scope, which are not read
 
 
@@ -21,7 +23,7 @@ class Batch:
     starts: Sequence[int]  # may be longer than the others
     lengths: Sequence[int]
     senders: Sequence[Hashable]
-    source: Callable[[int], Source]  # by the datagram's number
+    source: Callable[[int], Source | Peer]  # by the datagram's number; a Peer where whoever read it knows already who may send
 
     @classmethod
     def of(cls, datagrams: Iterable[tuple[bytes, Source]]) -> "Batch":
@@ -38,6 +40,13 @@ class Batch:
         lengths = list(map(len, block.removesuffix(b"\n").split(b"\n")))
         starts = list(accumulate(map(add, lengths, repeat(1)), initial=0))
         return cls(block, starts, lengths, (), lambda number: ("", 0))
+
+    @classmethod
+    def of_peer(cls, messages: Sequence[bytes], key: str, peer: Peer) -> "Batch":
+        """A batch of what came from one peer that is known. `key` is the peer's, and nobody else's."""
+        lengths = list(map(len, messages))
+        starts = list(accumulate(lengths, initial=0))
+        return cls(b"".join(messages), starts, lengths, [key] * len(messages), lambda number: peer)
 
     def __len__(self) -> int:
         return len(self.lengths)

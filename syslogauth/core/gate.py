@@ -20,7 +20,7 @@ from functools import lru_cache
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import Format
 from syslogauth.core.formats.looks import LOOKED_AT, SUCCESS
-from syslogauth.core.message import BARE_TAG, FACILITIES
+from syslogauth.core.message import BARE_TAG, FACILITIES, OWN_APP_NAME
 
 WORD = rb"[^ ]++ "
 CLOCK = rb"\d\d:\d\d:\d\d[^ ]*+ "
@@ -42,7 +42,7 @@ def gate_pattern(recogniser: Recogniser, facilities: frozenset[str], *, logouts:
     """The gate of a socket. `logouts`: whether the end of a session is more than noise."""
     by_frequency = (6, 5, 4, 3, 7, 2, 1, 0)  # info and notice first: the alternatives are tried in order
     priorities = b"|".join(b"%d" % (FACILITIES.index(name) * 8 + severity) for severity in by_frequency for name in sorted(facilities))
-    return re.compile(rb"(?!<(?:" + priorities + rb")>" + _noise(recogniser, {b"syslogd": b""}, logouts) + rb")")
+    return re.compile(rb"(?!<(?:" + priorities + rb")>" + _noise(recogniser, {b"syslogd": b"", OWN_APP_NAME: rb"[\[: ]"}, logouts) + rb")")
 
 
 @lru_cache(maxsize=8)

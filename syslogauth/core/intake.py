@@ -7,8 +7,8 @@ a revocation since then voids it.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import compress, repeat
 from operator import add
@@ -16,21 +16,24 @@ from typing import NamedTuple
 
 from syslogauth.core import formats
 from syslogauth.core.address import canonical, pack
-from syslogauth.core.batch import Batch
+from syslogauth.core.batch import Batch, Source
 from syslogauth.core.formats import Recogniser
 from syslogauth.core.gate import gate_pattern, line_gate_pattern
-from syslogauth.core.login import GRANT, OUTCOMES, Authenticated, Closed, Connected, Cut, Failed, Grant, Login, Logout, Opened, Refusal
+from syslogauth.core.login import GRANT, Authenticated, Closed, Connected, Cut, Failed, Grant, Login, Logout, Opened, Refusal
 from syslogauth.core.message import FACILITIES, MAX_DATAGRAM_BYTES, OWN_APP_NAME, Message, parse
-from syslogauth.core.peers import SYSLOG_PORT, Peer, Sources
+from syslogauth.core.peers import SYSLOG_PORT, Peer, Sources, file_peer
 from syslogauth.core.policy import Policy
 from syslogauth.core.recent import Recent
+from syslogauth.core.refusals import TOLD, UNRECOGNISED, example_of
 from syslogauth.core.sessions import Joins
+from syslogauth.core.tally import Tally
 from syslogauth.core.usual import usual_login
 
 REMEMBERED_PEERS = 65536  # addresses whose verdict is kept; forged ones must not fill the memory
-SWEEP_SECONDS = 60.0
+SWEEP_SECONDS = 20.0
 
-UNBELIEVED = frozenset((Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS, Refusal.UNESCAPED_SOURCE))
+UNBELIEVED = frozenset((Refusal.NOT_LOGIN, Refusal.AMBIGUOUS, Refusal.BAD_ADDRESS))
+LOOKED_AT = UNBELIEVED | TOLD
 
 
 class Verdict(NamedTuple):
@@ -41,21 +44,6 @@ class Verdict(NamedTuple):
     grant: Grant | None = None
     message: Message | None = None
     session: Opened | Closed | None = None  # what begins or ends with it, where grants are held while a session is open
-
-
-@dataclass(slots=True)
-class Tally:
-    """Plain counters of the hot path, read by whoever publishes them."""
-
-    received: int = 0
-    received_bytes: int = 0
-    outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
-    logins: dict[tuple[str, str], int] = field(default_factory=dict)
-    last_message: dict[str, float] = field(default_factory=dict)
-    last_login: dict[str, float] = field(default_factory=dict)
-    unrecognised: dict[str, int] = field(default_factory=dict)  # by app_name: look like logins of a known server, and were refused
-    unescaped: dict[str, tuple[str, str]] = field(default_factory=dict)  # peer -> sender, tag: refused because the peer may split
-    last_unlisted: str = ""  # the sender that was refused last, for the log: the likeliest mistake of a set-up
 
 
 class Intake:
@@ -108,32 +96,35 @@ class Intake:
 
     def _listed(self, batch: Batch, now: float) -> Batch:
         """The datagrams of those who may send; the others are counted as refused."""
-        peers, refused = self._peers, False
+        peers, tally, refused = self._peers, self.tally, False
         senders = set(batch.senders)
         if unknown := senders.difference(peers):
             if len(peers) + len(unknown) > REMEMBERED_PEERS:
                 peers.clear()
+                tally.skews.looked_at.clear()
                 unknown = senders
             for sender in unknown:
-                peers[sender] = self._admit(*batch.source(batch.senders.index(sender)))
-        for sender in senders:
+                peers[sender] = self._admit(batch.source(batch.senders.index(sender)))
+        counts = Counter(batch.senders) if len(senders) > 1 else {sender: len(batch) for sender in senders}
+        for sender, count in counts.items():  # in the order of arrival, as a set has none
             peer = peers[sender]
-            if peer.refusal is None:
-                self.tally.last_message[peer.name] = now
-            else:
+            if peer.refusal is not None:
                 refused = True
+                self._refuse(peer, batch, batch.senders.index(sender), count)
+                continue
+            tally.came(peer, count, now)
+            if sender not in tally.skews.looked_at:
+                tally.skews.look(sender, batch.datagram(batch.senders.index(sender)), peer, now)
         if not refused:
             return batch
-        taken = []
-        for number, sender in enumerate(batch.senders):
-            peer = peers[sender]
-            if peer.refusal is None:
-                taken.append(number)
-                continue
-            self.tally.outcomes[peer.refusal] += 1
-            if peer.refusal is Refusal.UNLISTED_PEER:
-                self.tally.last_unlisted = peer.host
-        return batch.of_these(taken)
+        return batch.of_these([number for number, sender in enumerate(batch.senders) if peers[sender].refusal is None])
+
+    def _refuse(self, peer: Peer, batch: Batch, first: int, count: int) -> None:
+        """Count so many datagrams of one who may not send. What they say is not read."""
+        reason, sender = str(peer.refusal), peer.sender
+        self.tally.outcomes[reason] += count
+        if not self.tally.refusals.more(reason, sender, count):
+            self.tally.refusals.begin(reason, sender, example_of(batch.datagram(first), sender), count)
 
     def _read_noise(self, batch: Batch, first: int, last: int, now: float) -> None:
         """Tell of the noise from `first` to before `last` that came from hosts whose every message must be read."""
@@ -142,27 +133,54 @@ class Intake:
             if host in self._recent.hosts:
                 self._recent.came(host, parse(batch.datagram(number)), now)
 
-    def _take(self, batch: Batch, number: int, now: float, grants: list[Grant]) -> None:
-        peer = self._peers[batch.senders[number]]
-        verdict = None
-        if found := batch.found(self._usual, number):
-            verdict = self._usual_login(self._read_usual(found), found, peer, now)
-        if verdict is None:
-            verdict = self._judge(parse(batch.datagram(number), peer.needs_priority), peer, now)
-        outcome, login, grant, _, session = verdict
+    def feed_lines(
+        self, batch: Batch, path: str, time_of: Callable[[bytes], float], now: float, *, escaped: bool, live: bool
+    ) -> list[Grant]:
+        """feed() for lines of a followed file, each judged at its own time (law 4): see judge_lines(). What is over by now is not given,
+        unless its session may still be open. `live`: the last of them has just been written."""
+        self.tally.received += len(batch)
+        self.tally.received_bytes += sum(batch.lengths)
+        if not 0 < self._next_sweep - now <= SWEEP_SECONDS:
+            self._sweep(now)
+        peer, read = file_peer(path, escaped), 0
+        self.tally.came(peer, len(batch), now)
+        if live and path not in self.tally.skews.looked_at:
+            self.tally.skews.look(path, batch.datagram(len(batch) - 1), peer, now)
+        grants: list[Grant] = []
+        for number, verdict in self._judge_lines(batch, time_of, peer):
+            read += 1
+            self._take(batch, number, now, grants, (peer, verdict))
+        self.tally.outcomes[Refusal.NOT_LOGIN] += len(batch) - read
+        held = {event.address for event in self.sessions if isinstance(event, Opened) and event.held_until > now}
+        return [grant for grant in grants if grant.expires_at > now or grant.address in held]
+
+    def _take(self, batch: Batch, number: int, now: float, grants: list[Grant], judged: tuple[Peer, Verdict] | None = None) -> None:
+        """Judge a datagram, unless that was done already, and count what became of it."""
+        verdict: Verdict | None = None
+        if judged is not None:
+            peer, verdict = judged
+        else:
+            peer = self._peers[batch.senders[number]]
+            if found := batch.found(self._usual, number):
+                verdict = self._usual_login(self._read_usual(found), found, peer, now)
+            if verdict is None:
+                verdict = self._judge(parse(batch.datagram(number), peer.needs_priority), peer, now)
+        outcome, login, grant, message, session = verdict
         self.tally.outcomes[outcome] += 1
+        if message is not None and message.repeats:
+            self.tally.repeated[peer.name] = self.tally.repeated.get(peer.name, 0) + 1
         if login is not None:
             self._count(login, peer, now)
-        elif outcome in UNBELIEVED:
-            self._look_again(verdict, peer)
         if session is not None:
             self.sessions.append(session)
         if grant is not None:
             grants.append(grant)
+        elif outcome in LOOKED_AT:
+            self._look_again(verdict, peer, batch, number)
 
     def judge(self, datagram: bytes, host: str, now: float) -> Verdict:
         """What one datagram from `host` becomes, without the gate and without counting."""
-        peer = self._admit(host, SYSLOG_PORT)
+        peer = self._admit((host, SYSLOG_PORT))
         return Verdict(peer.refusal) if peer.refusal else self._judge(parse(datagram, peer.needs_priority), peer, now)
 
     def judge_line(self, line: bytes, time_of: Callable[[bytes], float], *, escaped: bool) -> Verdict:
@@ -171,25 +189,31 @@ class Intake:
         `escaped`: the syslogd that wrote the file escapes line feeds; otherwise formats of servers that do not are off.
         """
         message = parse(line, needs_priority=False)
-        return self._judge(message, Peer("", escaped=escaped), time_of(_stamp(message)))
+        return self._judge(message, file_peer("", escaped), time_of(_stamp(message)))
 
     def judge_lines(self, batch: Batch, time_of: Callable[[bytes], float], *, escaped: bool) -> Iterator[tuple[int, Verdict]]:
         """The same for many lines, by their number in the batch. Those that are not given are noise: NOT_LOGIN."""
-        seen, attentive, peer = 0, self._recent.hosts, Peer("", escaped=escaped)
+        return self._judge_lines(batch, time_of, file_peer("", escaped))
+
+    def _judge_lines(self, batch: Batch, time_of: Callable[[bytes], float], peer: Peer) -> Iterator[tuple[int, Verdict]]:
+        seen, attentive = 0, self._recent.hosts
         for number in (*_suspects(self._line_gate, batch), len(batch)):
-            for noise in range(seen, number) if attentive else ():
+            for noise in range(seen, number) if peer.host in attentive else ():
                 message = parse(batch.datagram(noise), needs_priority=False)
-                self._recent.came("", message, time_of(_stamp(message)))
+                self._recent.came(peer.host, message, time_of(_stamp(message)))
             if number == len(batch):
                 return
             verdict = None
             if found := batch.found(self._usual_line, number):
                 verdict = self._usual_login(self._read_usual(found), found, peer, time_of(found["stamp"]))
-            yield number, verdict or self.judge_line(batch.datagram(number), time_of, escaped=escaped)
+            if verdict is None:
+                message = parse(batch.datagram(number), needs_priority=False)
+                verdict = self._judge(message, peer, time_of(_stamp(message)))
+            yield number, verdict
             seen = number + 1
 
-    def _admit(self, host: str, port: int) -> Peer:
-        peer = self.sources.admit(host, port)
+    def _admit(self, source: Source | Peer) -> Peer:
+        peer = source if isinstance(source, Peer) else self.sources.admit(*source)
         if peer.address and len(self.own_addresses) < REMEMBERED_PEERS:
             self.own_addresses.add(peer.address)
         return peer
@@ -209,7 +233,7 @@ class Intake:
             return Verdict(Refusal.CUT, message=message)
         if message.app_name == OWN_APP_NAME:
             return Verdict(Refusal.OWN_MESSAGE, message=message)
-        if peer.name and message.app_name in self.recogniser.file_app_names:  # of a server's own log file, which no syslogd sends
+        if peer.address and message.app_name in self.recogniser.file_app_names:  # of a server's own log file, which no syslogd sends
             return Verdict(Refusal.NOT_LOGIN, message=message)
         found = self.recogniser.recognise(message, escaped=peer.escaped)
         if isinstance(found, Authenticated):
@@ -254,16 +278,18 @@ class Intake:
     def _closed(self, server: str, end_key: str, hostname: bytes, peer: Peer, now: float) -> Closed | None:
         return Closed(_key(peer, hostname, server, end_key), now) if end_key and self.policy.holds else None
 
-    def _look_again(self, verdict: Verdict, peer: Peer) -> None:
-        """Count what no format believes and yet looks like a login, and what was not believed for the sake of its sender."""
-        message = verdict.message
-        if message is None:
-            return
-        if verdict.outcome == Refusal.UNESCAPED_SOURCE:
-            self.tally.unescaped.setdefault(peer.name, (canonical(peer.address), message.app_name.decode("ascii")))
-        elif self.recogniser.overlooks(message):
+    def _look_again(self, verdict: Verdict, peer: Peer, batch: Batch, number: int) -> None:
+        """Count what no format believes and yet looks like a login, and sum up what somebody may have to mend."""
+        reason, message = verdict.outcome, verdict.message
+        if message is not None and reason in UNBELIEVED and self.recogniser.overlooks(message):
             name = self.recogniser.known_as(message).decode("ascii")
             self.tally.unrecognised[name] = self.tally.unrecognised.get(name, 0) + 1
+            reason = UNRECOGNISED if reason == Refusal.NOT_LOGIN else reason
+        if reason == Refusal.NOT_LOGIN or (reason == Refusal.UNLISTED_FACILITY and message and not self.recogniser.of(message)):
+            return
+        if not self.tally.refusals.more(reason, peer.name):
+            via = canonical(verdict.login.via) if verdict.login and verdict.login.via else ""
+            self.tally.refusals.begin(reason, peer.name, example_of(batch.datagram(number), peer.sender, message, peer.listed_in, via))
 
     def _decide(self, login: Login, hostname: bytes, peer: Peer, now: float, message: Message | None) -> Verdict:
         decision = self.policy.decide(login, self.own_addresses, hostname.decode("ascii", "backslashreplace"), peer.name, now)
@@ -285,6 +311,7 @@ class Intake:
         self._next_sweep = now + SWEEP_SECONDS
         self._joins.sweep(now)
         self._recent.sweep(now)
+        self.tally.skews.turn()
 
     def _count(self, login: Login, peer: Peer, now: float) -> None:
         key = (login.server, login.service)

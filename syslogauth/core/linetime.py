@@ -32,37 +32,45 @@ class LineClock:
         if timestamp == self._stamp:
             return self.last
         self._stamp = timestamp
-        found = self._iso(timestamp) if timestamp[:1].isdigit() else self._bsd(timestamp)
+        found = time_of(timestamp, self.reference + DAY_SECONDS)
         if found is not None:
             self.last = found
         return self.last
 
-    def _iso(self, timestamp: bytes) -> float | None:
-        try:
-            return datetime.fromisoformat(timestamp.decode("ascii").replace(",", ".")).timestamp()
-        except ValueError:
-            return None
 
-    def _bsd(self, timestamp: bytes) -> float | None:
-        parts = BSD.fullmatch(timestamp)
-        if parts is None or parts[1] not in MONTHS:
-            return None
-        clock = (MONTHS[parts[1]], int(parts[2]), int(parts[4]), int(parts[5]), int(parts[6]))
-        fraction = float(parts[7] or 0)
-        if parts[3]:
-            found = _local(int(parts[3]), clock)
-            return None if found is None else found + fraction
-        this_year = time.localtime(self.reference).tm_year
-        for year in range(this_year + 1, this_year - 9, -1):  # 29 February: at most eight years back
-            found = _local(year, clock)
-            if found is not None and found <= self.reference + DAY_SECONDS:
-                return found + fraction
+def time_of(timestamp: bytes, latest: float) -> float | None:
+    """The time of a stamp, Unix seconds; None where it cannot be read. One without a year is of the latest that does not put it after
+    `latest`."""
+    return _iso(timestamp) if timestamp[:1].isdigit() else _bsd(timestamp, latest)
+
+
+def _iso(timestamp: bytes) -> float | None:
+    try:
+        return datetime.fromisoformat(timestamp.decode("ascii").replace(",", ".")).timestamp()
+    except (ValueError, OverflowError):  # the latter of a year that this platform's mktime does not know
         return None
+
+
+def _bsd(timestamp: bytes, latest: float) -> float | None:
+    parts = BSD.fullmatch(timestamp)
+    if parts is None or parts[1] not in MONTHS:
+        return None
+    clock = (MONTHS[parts[1]], int(parts[2]), int(parts[4]), int(parts[5]), int(parts[6]))
+    fraction = float(parts[7] or 0)
+    if parts[3]:
+        found = _local(int(parts[3]), clock)
+        return None if found is None else found + fraction
+    last_year = time.localtime(latest).tm_year
+    for year in range(last_year, last_year - 10, -1):  # 29 February: at most eight years back
+        found = _local(year, clock)
+        if found is not None and found <= latest:
+            return found + fraction
+    return None
 
 
 def _local(year: int, clock: tuple[int, int, int, int, int]) -> float | None:
     try:
         datetime(year, *clock)  # noqa: DTZ001 - only to refuse 30 February and 25 o'clock, which mktime would carry over
-    except ValueError:
+        return time.mktime((year, *clock, 0, 0, -1))
+    except (ValueError, OverflowError):
         return None
-    return time.mktime((year, *clock, 0, 0, -1))

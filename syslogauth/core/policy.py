@@ -6,9 +6,12 @@ here but in the table, because they are commands of an operator that every proce
 
 import re
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from syslogauth.core.address import Networks
 from syslogauth.core.login import Grant, Login, Refusal
+
+PSEUDONYM_BYTES = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Policy:
     trusted_proxies: Networks = field(default_factory=Networks)
     rules: tuple[Rule, ...] = ()
     hold_max_seconds: float = 0.0  # 0: a grant is not held while a session is open
+    pseudonym_key: bytes | None = None  # None: grants name their users; otherwise they bear their pseudonym(), which is none without a key
 
     @property
     def holds(self) -> bool:
@@ -74,4 +78,13 @@ class Policy:
         grace_seconds = self.grace_seconds if rule is None else rule.grace_seconds
         if grace_seconds is None:
             return Refusal.RULE
-        return Grant(login.address, now + grace_seconds, now, login.service, login.server, login.user, hostname, peer)
+        user = login.user if self.pseudonym_key is None else pseudonym(self.pseudonym_key, login.user)
+        return Grant(login.address, now + grace_seconds, now, login.service, login.server, user, hostname, peer)
+
+
+def pseudonym(key: bytes, user: str) -> str:
+    """What stands for a user whose name is not to be stored: `#` and 16 hexadecimal digits, the same for the same key alone, which nobody
+    keeps; empty without a key or a name."""
+    if not key or not user:
+        return ""
+    return "#" + blake2b(user.encode("utf-8", "replace"), digest_size=(PSEUDONYM_BYTES - 1) // 2, key=key).hexdigest()

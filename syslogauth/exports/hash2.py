@@ -49,12 +49,17 @@ def render(keys: Collection[bytes], buckets: int = 0) -> bytes:
 
 def read(image: bytes) -> frozenset[bytes]:
     """Every key of the image. ValueError on a damaged one."""
+    return frozenset(key for key, _ in pairs(image))
+
+
+def pairs(image: bytes) -> list[tuple[bytes, bytes]]:
+    """Every key and its value. ValueError on a damaged image."""
     header = _header(image)
     # The library writes no page for the last buckets while they are empty.
-    keys = [key for bucket in range(min(header.max_bucket + 1, header.pages)) for key, _ in _chain(image, header, bucket)]
-    if len(keys) != header.keys:
-        raise ValueError(f"damaged map: it says that it holds {header.keys} keys, but {len(keys)} are there")
-    return frozenset(keys)
+    found = [pair for bucket in range(min(header.max_bucket + 1, header.pages)) for pair in _chain(image, header, bucket)]
+    if len(found) != header.keys:
+        raise ValueError(f"damaged map: it says that it holds {header.keys} keys, but {len(found)} are there")
+    return found
 
 
 def get(image: bytes, key: bytes) -> bytes | None:

@@ -52,8 +52,14 @@ def render(keys: Collection[bytes], buckets: int = 0) -> bytes:
 
 def read(image: bytes) -> frozenset[bytes]:
     """Every key of the image. ValueError on a damaged one."""
+    return frozenset(key for key, _ in pairs(image))
+
+
+def pairs(image: bytes) -> list[tuple[bytes, bytes]]:
+    """Every key and its value. ValueError on a damaged image."""
     header = _header(image)
-    return frozenset(key for bucket in range(header.max_bucket + 1) for page in _chain(image, header, bucket) for key in page.items[::2])
+    pages = [page for bucket in range(header.max_bucket + 1) for page in _chain(image, header, bucket)]
+    return [pair for page in pages for pair in zip(page.items[::2], page.items[1::2], strict=True)]
 
 
 def get(image: bytes, key: bytes) -> bytes | None:

@@ -21,7 +21,7 @@ def play(directory: Path, scene: Callable[[Child, socket.socket], Awaitable[None
     async def run() -> None:
         said: list[object] = []
         child = Child("receiver", "receiver7", Ledger(), structlog.get_logger(), watched=True, told=lambda _, message: said.append(message))
-        first = {"config": "", "file": "x.toml", "state_directory": str(directory), "files": {}, "own_addresses": []}
+        first = {"config": "", "file": "x.toml", "state_directory": str(directory), "files": {}, "own_addresses": [], "pseudonym_key": ""}
         with bind("127.0.0.1", 0, 65536) as sock:
             child.start(lambda: first, [sock.fileno()])
             try:

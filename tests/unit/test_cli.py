@@ -48,7 +48,7 @@ def test_the_version_is_told() -> None:
     assert f"syslogauth {__version__}\n" == ask(["--version"]).stdout
 
 
-CONFIGURED = ("list", "show", "test", "grant", "revoke", "deny", "flush", "export", "stats", "match", "replay", "formats", "run")
+CONFIGURED = ("list", "show", "test", "grant", "revoke", "deny", "flush", "export", "stats", "top", "match", "replay", "formats", "run")
 
 
 @pytest.mark.parametrize("verb", CONFIGURED)

@@ -59,8 +59,9 @@ def test_a_flush_leaves_it_and_says_so(site: Site) -> None:
 
 def test_stats_count_it(site: Site) -> None:
     site.log_in(B, C)
-    figures = json.loads(site.ask("stats", "--json").stdout)["table"]
-    assert (2, 1, 3) == (figures["live always"], figures["live login dovecot imap"], figures["live"])
+    live = json.loads(site.ask("stats", "--count", "--json").stdout)["live"]
+    always, login = {"kind": "always", "server": "", "service": ""}, {"kind": "login", "server": "dovecot", "service": "imap"}
+    assert {"all": 3, "by": [always | {"count": 2}, login | {"count": 1}]} == live
 
 
 def test_the_map_has_it_and_a_check_wants_it(site: Site) -> None:

@@ -7,8 +7,11 @@ from syslogauth.config import Config, ConfigError, Endpoint, load, parse, unsafe
 from syslogauth.core.address import Networks, pack
 from syslogauth.core.message import FACILITIES
 
-KNOWN_LISTEN = "accept_without_pri, app_names, facilities, peers, receive_buffer_bytes, require_source_port_514, source, udp, workers"
-KNOWN_TOP = "export, format, listen, log, metrics, policy, state_directory"
+KNOWN_LISTEN = (
+    "accept_without_pri, app_names, facilities, file, max_connections, max_connections_per_peer, peers, receive_buffer_bytes, "
+    "require_source_port_514, source, tcp, tls, udp, workers"
+)
+KNOWN_TOP = "export, format, listen, log, metrics, policy, state_directory, tls"
 SERVICES = "imap, pop3, submission, managesieve"
 
 BAD = [  # one mistake each: the file, and the line about it
@@ -32,6 +35,11 @@ BAD = [  # one mistake each: the file, and the line about it
         '[listen]\nudp = ["127.0.0.1:514", "127.0.0.1:514"]',
         "listen.udp: 127.0.0.1:514 is listed twice; write it once",
     ),
+    (
+        '[listen]\nfile = ["/var/log/maillog", "/var/log/maillog"]',
+        "listen.file: /var/log/maillog is listed twice, so that each line would count twice; write it once",
+    ),
+    ('[listen]\nfile = ["maillog"]', "listen.file: 'maillog' is not an absolute path; begin it with /"),
     (
         '[listen]\npeers = ["192.0.2.1/24"]',
         "listen.peers: 192.0.2.1/24 has host bits set; write networks such as 192.0.2.0/24 or 2001:db8::/32, host bits zero",
@@ -149,6 +157,7 @@ def test_no_text_gives_the_defaults_of_the_contract(monkeypatch: pytest.MonkeyPa
         export.type, export.format, export.ipv6_form, export.key_prefix, export.min_interval_seconds, export.mode,
     )  # fmt: skip
     assert (Endpoint("127.0.0.1", 9514), "auto", "info") == (config.metrics.listen, config.log.format, config.log.level)
+    assert (False, 900, True) == (config.log.users, config.log.silent_after_seconds, policy.store_users)
 
 
 def test_every_setting_is_taken() -> None:
@@ -171,6 +180,7 @@ def test_every_setting_is_taken() -> None:
         max_addresses = 10
         max_manual_seconds = 10
         on_stop = "keep"
+        store_users = false
         [[export]]
         path = "/var/a"
         [[export]]
@@ -185,8 +195,10 @@ def test_every_setting_is_taken() -> None:
         [log]
         format = "json"
         level = "debug"
+        silent_after_seconds = 0
         """
     )
+    assert (0, False) == (config.log.silent_after_seconds, config.policy.store_users)
     assert ["0.0.0.0:514", "[::]:514"] == list(map(str, config.listen.udp))
     assert [Path("/var/a"), Path("/var/b")] == [export.path for export in config.export]
     assert ("hash2", "both", "POP:", 2.0, 0o644) == (

@@ -72,8 +72,8 @@ BAD = [  # one mistake each: the file, and the line about it
     ),
     ("[listen.source]\nescapes = true", "listen.source: is not a list of tables; write it as [[listen.source]], with two brackets"),
     ('[[listen.source]]\npeers = ["192.0.2.7"]', f"listen.source.escapes: {ESCAPES}"),
-    ("[[listen.source]]\nescapes = true", "listen.source: names no peers and no files; write one of them"),
-    ("[[listen.source]]\nescapes = true\npeers = []", "listen.source: names no peers and no files; write one of them"),
+    ("[[listen.source]]\nescapes = true", "listen.source: names no peers, no tls_peers and no files; write one of them"),
+    ("[[listen.source]]\nescapes = true\npeers = []", "listen.source: names no peers, no tls_peers and no files; write one of them"),
     ('[[listen.source]]\nescapes = true\nfiles = ["log"]', "listen.source.files: 'log' is not an absolute path; begin it with /"),
     (
         '[[listen.source]]\nescapes = 1\npeers = ["192.0.2.7"]',

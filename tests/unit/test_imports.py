@@ -16,14 +16,17 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 LAYERS = (
     ("__main__",),
     ("cli",),
+    ("doctor",),
     ("daemon",),
     ("children",),
-    ("assembly", "receiver", "exporter", "child", "endpoint", "places"),
-    ("control", "maps", "roster", "listeners", "ledger", "committer"),
-    ("table", "publish", "config", "metrics", "logs"),
-    ("limits", "sweep", "blocks", "maplock", "addresses", "agenda", "duty"),
+    ("assembly", "receiver", "streams", "exporter", "child", "endpoint", "places", "notify"),
+    ("pipeline", "connections", "following"),
+    ("control", "maps", "roster", "listeners", "ledger", "committer", "vitals"),
+    ("table", "publish", "config", "metrics", "logs", "tidings"),
+    ("merge", "nameless"),
+    ("backup", "importing", "limits", "sweep", "blocks", "maplock", "addresses", "agenda", "duty"),
     ("standing", "reading"),
-    ("changelog", "denials", "grants", "holds", "settings", "exports"),
+    ("changelog", "denials", "grants", "holds", "positions", "settings", "exports", "certificates"),
     ("environment",),
     ("record", "where", "ownership"),
     ("core",),
@@ -31,20 +34,23 @@ LAYERS = (
 )
 CORE_LAYERS = (
     ("intake",),
-    ("gate", "usual"),
-    ("formats", "policy", "linetime", "peers", "recent", "sessions"),
+    ("gate", "usual", "batch", "tally"),
+    ("formats", "policy", "linetime", "peers", "recent", "sessions", "refusals", "framing"),
     ("message", "address"),
-    ("login", "batch"),
+    ("login",),
 )
 # "" is formats/__init__.py
 FORMAT_LAYERS = (("nearest",), ("", "site"), ("check",), ("pattern", "a server's"), ("cost", "grammar", "looks"))
 
 # The only place of each library that does I/O of its own.
 HOMES = {
-    "lmdb": {"environment", "changelog"},
+    "lmdb": {"environment", "changelog", "doctor.examine"},
+    "rich": {"cli"},
+    "shtab": {"cli.completion"},
     "asyncio_dgram": {"receiver", "listeners.udp"},
-    "prometheus_client": {"daemon", "endpoint", "ledger", "cli"},  # not the children, which start faster without its HTTP servers
-    "asyncio": {"daemon", "child", "children", "receiver", "listeners.udp", "cli"},
+    "prometheus_client": {"daemon", "endpoint", "ledger", "vitals", "cli"},  # not the children, which start faster without its HTTP servers
+    "asyncio": {"daemon", "child", "children", "pipeline", "receiver", "connections", "streams", "listeners.udp", "cli"},
+    "ssl": {"certificates", "connections", "listeners.tls"},
 }
 
 # What core may use of the standard library: nothing that opens, listens, waits, logs or asks for the time.
@@ -52,7 +58,7 @@ PURE = {
     **dict.fromkeys(
         ("collections.abc", "dataclasses", "difflib", "enum", "functools", "ipaddress", "itertools", "operator", "re", "typing")
     ),
-    "collections": {"OrderedDict"},
+    "collections": {"Counter", "OrderedDict"},
     "hashlib": {"blake2b"},
     "socket": {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"},
     "time": {"localtime", "mktime"},

@@ -304,6 +304,8 @@ def test_what_is_known_to_be_no_login_is_not_counted_though_it_looks_like_one(ho
 def test_what_is_not_believed_for_the_sake_of_its_sender_is_noted(datagram: bytes, host: str, noted: dict[str, tuple[str, str]]) -> None:
     one = new()
     one.feed(Batch.of([(datagram, (host, 514))]), NOW)
-    assert noted == one.tally.unescaped
+    taken = one.tally.refusals.take()
+    told = {peer: (example.sender, example.app_name) for reason, peer, _, example in taken if reason == "unescaped_source"}
+    assert noted == told
     assert len(noted) == one.tally.outcomes[Refusal.UNESCAPED_SOURCE]
     assert {} == one.tally.unrecognised

@@ -23,6 +23,9 @@ LABELS = {  # label -> two values of it, in the order of the page
     "peer": ("127.0.0.0/8", "::1/128"),
     "process": ("exporter", "receiver"),
     "listen": ("127.0.0.1:514", "[::1]:514"),
+    "reason": ("closed", "framing"),
+    "certificate": ("certificate", "client_ca"),
+    "file": ("/var/log/dovecot.log", "/var/log/maillog"),
 }
 
 

@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -10,8 +10,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from syslogauth import places as places_module
-from syslogauth.listeners import udp
-from syslogauth.places import Places, Unavailable
+from syslogauth.listeners import stream, udp
+from syslogauth.places import Backlogs, Inherited, Places, Unavailable, sorted_out
 from syslogauth.settings import Endpoint
 from tests.appliance import free_port
 
@@ -198,3 +198,111 @@ def test_sockets_of_several_places_are_told_apart_by_their_address() -> None:
         assert [2, 1] == [len(places.share(worker)) for worker in range(places.workers)]
         places.open((), BUFFER, 1)  # a reload
         assert [3] == [len(places.share(worker)) for worker in range(places.workers)]
+
+
+# the listening ones
+
+
+def listening_place() -> Endpoint:
+    return Endpoint("127.0.0.1", free_port(socket.SOCK_STREAM))
+
+
+@contextmanager
+def backlogs(wanted: Mapping[str, Sequence[Endpoint]], **inherited: Sequence[socket.socket]) -> Iterator[Backlogs]:
+    made = Backlogs(inherited)
+    made.take(made.bound(wanted))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_connections_wait_in_the_backlog_of_what_is_listed(host: str) -> None:
+    with backlogs({"tcp": [Endpoint(host, 0)], "tls": []}) as places:
+        (sock,) = places.sockets.values()
+        with socket.create_connection(sock.getsockname()[:2], 2) as client:
+            client.sendall(b"x")
+            taken, _ = sock.accept()
+            with taken:
+                assert b"x" == taken.recv(1)
+
+
+def test_a_listening_place_that_stays_keeps_its_socket_and_one_that_is_left_out_is_closed() -> None:
+    first, second, third = listening_place(), listening_place(), listening_place()
+    with backlogs({"tcp": [first, second], "tls": [third]}) as places:
+        before = dict(places.sockets)
+        places.take(places.bound({"tcp": [second], "tls": [third]}))
+        assert [f"tcp {second}", f"tls {third}"] == places.texts()
+        assert before["tcp", str(second)] is places.sockets["tcp", str(second)]
+        assert -1 == before["tcp", str(first)].fileno()
+
+
+def test_a_listening_place_may_move_from_tcp_to_tls_and_one_that_is_taken_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places_module, "BIND_TRIES_SECONDS", 0.1)
+    where, new = listening_place(), listening_place()
+    with backlogs({"tcp": [where]}) as places, socket.create_server(("127.0.0.1", 0)) as holder:
+        before = dict(places.sockets)
+        with pytest.raises(Unavailable, match="Address already in use; stop what has it, or name another"):
+            places.bound({"tls": [where, new, text_of(holder)]})
+        assert before == places.sockets
+        stream.listen(new.host, new.port).close()  # free again
+        places.take(places.bound({"tls": [where]}))
+        assert ([f"tls {where}"], [*before.values()]) == (places.texts(), [*places.sockets.values()])
+
+
+def inherited(*uses: str) -> list[tuple[socket.socket, str]]:
+    return [(socket.create_server(("127.0.0.1", 0)), name) for name in uses]
+
+
+def text_of(sock: socket.socket) -> Endpoint:
+    return Endpoint(*sock.getsockname())
+
+
+def close(found: Inherited) -> None:
+    for sock in (*found.datagram, *found.streams["tcp"], *found.streams["tls"], *([found.metrics] if found.metrics else [])):
+        sock.close()
+
+
+def test_what_a_socket_is_for_says_its_name_else_its_address_and_else_it_is_for_the_metrics() -> None:
+    sockets = inherited("tls", "syslogauth.socket", "", "metrics")
+    datagram = udp.bind("127.0.0.1", 0, BUFFER)
+    listed = {"tcp": [text_of(sockets[1][0])], "tls": [text_of(sockets[2][0])], "metrics": []}
+    found = sorted_out([*sockets, (datagram, "udp")], listed)
+    assert ([datagram], sockets[3][0]) == (found.datagram, found.metrics)
+    assert {"tcp": [sockets[1][0]], "tls": [sockets[0][0], sockets[2][0]]} == found.streams
+    assert [False, False, True] == [sock.getblocking() for sock in (datagram, sockets[0][0], sockets[3][0])]
+    close(found)
+    found = sorted_out(inherited(""), {"tcp": [], "tls": [], "metrics": [Endpoint("127.0.0.1", 1)]})
+    assert found.metrics
+    close(found)
+
+
+@pytest.mark.parametrize("names", [("", ""), ("metrics", ""), ("metrics", "metrics")])
+def test_a_socket_of_which_nothing_says_what_it_is_for_ends_the_start(names: tuple[str, str]) -> None:
+    sockets = inherited(*names)
+    with pytest.raises(Unavailable) as raised:
+        sorted_out(sockets, {"tcp": [], "tls": [], "metrics": []})
+    where = text_of(sockets[1][0])
+    mend = "name it (systemd: FileDescriptorName=tcp, tls or metrics), or list its address"
+    assert f"{where}: a listening socket was handed over, and nothing says what for; {mend}" == str(raised.value)
+    for sock, _ in sockets:
+        sock.close()
+
+
+def test_handed_over_sockets_stand_for_all_that_is_listed_of_their_transport_and_stay() -> None:
+    ((tcp, _),) = inherited("tcp")
+    with backlogs({"tcp": [listening_place()], "tls": [Endpoint("127.0.0.1", 0)]}, tcp=[tcp], tls=[]) as places:
+        assert tcp.fileno() in places.descriptors("tcp")
+        assert ([tcp.fileno()], 2) == (places.descriptors("tcp"), len(places.descriptors("tcp", "tls")))
+        places.take(places.bound({"tcp": [], "tls": []}))
+        assert [tcp.fileno()] == places.descriptors("tcp", "tls")
+
+
+def test_a_buffer_that_was_handed_over_is_not_cut_to_what_is_asked_for() -> None:
+    """The manager's (systemd: ReceiveBuffer=) may be past what this user may ask for."""
+    sock = udp.bind("127.0.0.1", 0, 2 * BUFFER)
+    before = udp.granted_buffer_bytes(sock)
+    with opened(workers=1, inherited=[sock]) as places:
+        assert before > BUFFER
+        assert [before] == [granted for _, granted in places.buffers()]

@@ -173,7 +173,7 @@ def test_grants_wait_where_the_table_cannot_be_written_and_are_merged_and_commit
         assert (False, 2) == (one.receiver.committer.writable, len(one.receiver.committer.grants))
         one.send("198.51.100.1", "198.51.100.3")
         await one.until(lambda: one.receiver.committer.errors > 3 and len(one.receiver.committer.grants) == 3)
-        assert "the table cannot be written: is the disk full?" == one.receiver._reason()
+        assert "the table cannot be written: is the disk full?" == one.receiver.pipeline.reason()
         one.receiver.committer.table = Table(tmp_path / "table", 1000, BOUNDS)
         await one.until(lambda: one.receiver.committer.writable)
         assert {} == one.receiver.committer.grants
