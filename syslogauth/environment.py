@@ -1,8 +1,8 @@
 """The LMDB environment of the table: its databases by name, its transactions, its slices.
 
 Format 0.9 in one directory, opened by receiver, exporter and commands at once. What each database holds is said where it is written:
-table.py, denials.py, holds.py, limits.py, positions.py, changelog.py. A reader of an environment that an older version made finds the databases which
-that one did not know empty.
+table.py, denials.py, holds.py, limits.py, positions.py, changelog.py. A reader of an environment that an older version made finds the
+databases which that one did not know empty.
 
 `meta` holds `format`, u64: the version of all that is stored, records included; without it it is 1. Whoever opens an environment of a
 newer format is refused (NewerFormatError), and changes nothing in it: a record that is half understood would be honoured wrongly, or

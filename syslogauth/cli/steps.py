@@ -16,6 +16,7 @@ from syslogauth.config import Config
 from syslogauth.settings import map_file
 
 PRIVILEGED_PORTS = 1024
+MANUAL = "/usr/local/share/man"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ def steps(host: Host, config: Config, text: str, file: str, program: str) -> Ite
         yield from _systemd(host, config, maps, program)
     if host.services == "rc.d":
         yield _file(host, "service", "/usr/local/etc/rc.d/syslogauth", shipped.text("rc.d/syslogauth"), 0o555)
+    for page in ("man5/syslogauth.toml.5", "man8/syslogauth.8"):
+        if not host.has(f"{MANUAL}/{page}.gz"):  # which a port has brought
+            yield _file(host, "manual", f"{MANUAL}/{page}", shipped.text(f"man/{Path(page).name}"), 0o444)
 
 
 def _systemd(host: Host, config: Config, maps: Sequence[Path], program: str) -> Iterator[Step]:

@@ -68,6 +68,7 @@ def tree(root: Path) -> dict[str, tuple[int, int, int, bytes]]:
     }
 
 
+MANUAL = ["/usr/local/share/man/man5/syslogauth.toml.5", "/usr/local/share/man/man8/syslogauth.8"]
 ON_DEBIAN = [
     "/etc/sysusers.d/syslogauth.conf",
     "syslogauth",
@@ -76,6 +77,7 @@ ON_DEBIAN = [
     "/etc/mail/popauth.db",
     "/etc/systemd/system/syslogauth.service",
     "/etc/tmpfiles.d/syslogauth.conf",
+    *MANUAL,
 ]
 
 
@@ -187,6 +189,10 @@ def test_a_host_without_sendmail_has_its_map_in_the_state_directory(made: Made) 
     assert "sendmail       not here" in init(root).stdout
 
 
+def test_a_manual_that_a_port_has_brought_is_not_put_there_a_second_time(made: Made) -> None:
+    assert MANUAL[1:] == [path for path in states(told(made(*DEBIAN, f"{MANUAL[0][1:]}.gz"))) if path in MANUAL]
+
+
 def test_a_map_whose_directory_is_missing_is_left_to_the_administrator(made: Made) -> None:
     root = made(*DEBIAN, *SENDMAIL)
     (root / "etc/syslogauth.toml").write_text('[[export]]\npath = "/srv/maps/pop"\n')
@@ -284,7 +290,7 @@ def test_on_freebsd_the_rc_script_is_put_in_its_place_and_the_lines_are_freebsds
     text, config = configuration(host, host.configuration_file, [], [])
     plan = {step.path: step for step in steps(host, config, text, host.configuration_file, shipped.PROGRAM)}
     expected = ["syslogauth", "/usr/local/etc/syslogauth.toml", "/var/db/syslogauth", "/etc/mail/popauth.db"]
-    assert [*expected, "/usr/local/etc/rc.d/syslogauth"] == list(plan)
+    assert [*expected, "/usr/local/etc/rc.d/syslogauth", *MANUAL] == list(plan)
     assert plan["syslogauth"].command == f"pw -R {host.root} useradd syslogauth -d /var/db/syslogauth -s /usr/sbin/nologin"
     plan["/usr/local/etc/rc.d/syslogauth"].make()
     script = host.at("usr/local/etc/rc.d/syslogauth")
