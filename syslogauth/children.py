@@ -82,9 +82,10 @@ def _secure(config: Config) -> Tls:
 
 async def _receive(config: Config, process: Receiver, log: structlog.stdlib.BoundLogger, sockets: Sequence[socket.socket]) -> None:
     way = await self_test()
-    if way is Way.PLAIN:
+    first = process.pipeline.name in ("receiver", "receiver1")  # what is true of all of them is said once
+    if first and way is Way.PLAIN:
         log.warning("this Python's asyncio does not pass batches on; datagrams are read one by one, at many times the cost")
-    for peers in (source.peers.texts for source in config.listen.source if source.peers.texts and not source.escapes):
+    for peers in (source.peers.texts for source in config.listen.source if first and source.peers.texts and not source.escapes):
         log.warning(
             "logins of servers that log line feeds unescaped are refused: declared not to escape", peers=peers, servers=unescaping(config)
         )

@@ -229,7 +229,7 @@ class Daemon(Collector):
 
     def _tell_tidings(self) -> None:
         """What is to be said now of the peers, once for all who read."""
-        log, at_work = self.config.log, all(receiver.ready for receiver in self.receivers)
+        log, at_work = self.config.log, all(reader.ready for reader in (*self.receivers, *self.streams))
         last_message = self.ledger.by_label("peer_last_message_timestamp_seconds")
         for level, event, fields in self.tidings.due(
             last_message, time.monotonic(), silent_after_seconds=log.silent_after_seconds, users=log.users, at_work=at_work

@@ -167,6 +167,19 @@ def test_it_may_be_told_to_wait_longer(tmp_path: Path, rest_seconds: float, inte
     assert pytest.approx(interval_seconds - 0.4) == map_.wait_seconds(0.4)
 
 
+def test_a_failure_is_one_line_whatever_it_turns_into_and_so_is_its_end(tmp_path: Path) -> None:
+    path, now = tmp_path / "popauth.db", 0.0
+    with structlog.testing.capture_logs() as said:
+        map_ = new_map(tmp_path)
+        for fault in (path.mkdir, lambda: (path.rmdir(), path.symlink_to("elsewhere")), path.unlink):
+            fault()
+            for _ in range(3):
+                now += RETRY_SECONDS[-1]
+                map_.keep({A}, now)
+    expected = [("error", "export failed; the map stays as it was", None), ("info", "export works again", 6)]
+    assert expected == [(line["log_level"], line["event"], line.get("failures")) for line in said]
+
+
 def test_a_look_that_failed_is_a_failure_and_heals(tmp_path: Path) -> None:
     map_ = new_map(tmp_path)
     map_.keep({A}, 0.0)

@@ -97,6 +97,19 @@ def test_what_several_workers_say_is_one_figure_by_its_kind() -> None:
     assert "table_writable" not in page(ledger)
 
 
+def test_of_several_skews_the_furthest_from_zero_counts_and_it_goes_back_and_away() -> None:
+    ledger = Ledger()
+    name, labels = "peer_clock_skew_seconds", ("10.0.0.0/8",)
+    for worker, skew in {"receiver1": 2.0, "receiver2": -7.0, "streams": 0.5}.items():
+        ledger.update(worker, {name: [(labels, skew)]})
+    assert (-7.0, {"10.0.0.0/8": -7.0}) == (ledger.value(name, labels), ledger.by_label(name))
+    ledger.update("receiver2", {name: [(labels, 0.0)]})
+    assert 2.0 == ledger.value(name, labels)
+    for worker in ("receiver1", "receiver2", "streams"):
+        ledger.end(worker)
+    assert name not in page(ledger)
+
+
 def test_no_counter_falls_when_a_process_dies_and_its_gauges_go_with_it() -> None:
     ledger = Ledger()
     for turn in range(1, 4):
