@@ -16,7 +16,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,16 @@ from prometheus_client.registry import Collector
 
 from syslogauth import __version__, endpoint, vitals, where
 from syslogauth.assembly import peer_names
-from syslogauth.child import Child
 from syslogauth.config import Config, ConfigError, Endpoint, parse
-from syslogauth.core.intake import REMEMBERED_PEERS
 from syslogauth.ledger import Ledger
 from syslogauth.logs import configure
 from syslogauth.metrics import Samples
 from syslogauth.notify import LOOK_SECONDS, Notices
 from syslogauth.ownership import give_up_root, take_lock
 from syslogauth.places import Backlogs, Places, Unavailable, inherited_sockets, listening
+from syslogauth.processes import Processes
 from syslogauth.tidings import Tidings
 
-BEAT_LIMIT_SECONDS = 10.0
 TELL_SECONDS = 1.0
 
 
@@ -52,21 +49,18 @@ class Daemon(Collector):
         self.file = file
         self.log: structlog.stdlib.BoundLogger = configure(config.log.format, config.log.level, "parent")
         self.ledger = Ledger()
-        self.exporter = Child("exporter", "exporter", self.ledger, self.log, gave_up=self._give_up)
-        self.receivers: list[Child] = []
-        self.streams: list[Child] = []  # none, or the one
-        self.own_addresses: set[str] = set()  # of peers that were seen, packed, in hexadecimal digits
-        self.pseudonym_key = os.urandom(32)  # of this life of the daemon; it is never stored
         self.on_stop = ""
         self._hopeless = False
         self.reload_successful = True
         self.reload_at = time.time()
-        self._known = {"exporter": self.exporter}  # every child that there ever was, for its restarts
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._close_endpoint: Callable[[], None] | None = None
         self.notices = Notices(os.environ)
         self.tidings = Tidings()
+        self.processes = Processes(
+            self.ledger, self.log, lambda message: self.tidings.hear(message, time.monotonic()), lambda _child: self._give_up()
+        )
 
     async def run(self) -> int:
         """Until a signal says stop. The exit code. Raises Unavailable where it cannot start."""
@@ -113,22 +107,6 @@ class Daemon(Collector):
 
     # what the endpoint asks
 
-    @property
-    def children(self) -> list[Child]:
-        return [*self.receivers, *self.streams, self.exporter]
-
-    def healthy(self) -> str | None:
-        for child in self.children:
-            if (age := time.monotonic() - child.last_beat) > BEAT_LIMIT_SECONDS:
-                return f"{child.name}: no heartbeat for {age:.0f} s"
-        return None
-
-    def ready(self) -> str | None:
-        for child in self.children:
-            if not child.ready:
-                return f"{child.name}: {child.reason}"
-        return self.healthy()
-
     def collect(self) -> Iterator[Metric]:
         self.ledger.update("parent", self.samples())
         yield from self.ledger.collect()
@@ -140,9 +118,8 @@ class Daemon(Collector):
             "config_last_reload_successful": [((), int(self.reload_successful))],
             "config_last_reload_success_timestamp_seconds": [((), self.reload_at)],
             "datagrams_dropped": [(("kernel",), self.places.drops())],
-            "process_restarts": [((name,), child.restarts) for name, child in list(self._known.items())],
-            "process_up": [((child.name,), int(child.up)) for child in self.children],
             "receive_buffer_bytes": list(self.places.buffers()),
+            **self.processes.samples(),
         }
 
     # the parts of run()
@@ -176,7 +153,7 @@ class Daemon(Collector):
         registry.register(self)
         PlatformCollector(registry)
         vitals.register(registry)
-        self._close_endpoint = endpoint.serve(sock, registry, self.healthy, self.ready)
+        self._close_endpoint = endpoint.serve(sock, registry, self.processes.healthy, self.processes.ready)
 
     def _signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -189,38 +166,9 @@ class Daemon(Collector):
             loop.add_signal_handler(number, action)
 
     def _start_children(self) -> None:
-        self.exporter.start(self._first, ())
-        workers = self.places.workers if self.places.sockets else 0
-        names = [f"receiver{number}" for number in range(1, workers + 1)] if workers > 1 else ["receiver"] * workers
-        self.receivers = [self._known.get(name) or self._receiver(name) for name in names]
-        for number, receiver in enumerate(self.receivers):
-            receiver.start(self._first, self.places.share(number))
-        self.streams = []
-        if self.backlogs.sockets or self.config.listen.file:
-            self.streams = [self._known.get("streams") or self._receiver("streams", "streams")]
-            tls = self.backlogs.descriptors("tls")
-            self.streams[0].start(lambda: self._first() | {"tls_sockets": tls}, self.backlogs.descriptors("tcp", "tls"))
-
-    def _receiver(self, name: str, role: str = "receiver") -> Child:
-        child = self._known[name] = Child(role, name, self.ledger, self.log, watched=True, told=self._hear, gave_up=self._give_up)
-        return child
-
-    def _first(self) -> dict[str, Any]:
-        return {
-            "config": self.text,
-            "file": self.file,
-            "state_directory": str(self.config.state_directory),
-            "files": self.config.files,
-            "own_addresses": sorted(self.own_addresses),
-            "pseudonym_key": self.pseudonym_key.hex(),
-        }
-
-    def _hear(self, teller: Child, message: dict[str, Any]) -> None:
-        """What a child says beside its figures."""
-        if "own_addresses" in message:
-            self._learn(teller, message)
-        else:
-            self.tidings.hear(message, time.monotonic())
+        config = self.config
+        configuration = {"config": self.text, "file": self.file, "state_directory": str(config.state_directory), "files": config.files}
+        self.processes.start(configuration, self.places, self.backlogs, files=bool(config.listen.file))
 
     async def _tell_log(self) -> None:
         while True:
@@ -229,23 +177,14 @@ class Daemon(Collector):
 
     def _tell_tidings(self) -> None:
         """What is to be said now of the peers, once for all who read."""
-        log, at_work = self.config.log, all(reader.ready for reader in (*self.receivers, *self.streams))
+        log, at_work = self.config.log, all(reader.ready for reader in self.processes.readers)
         last_message = self.ledger.by_label("peer_last_message_timestamp_seconds")
         for level, event, fields in self.tidings.due(
             last_message, time.monotonic(), silent_after_seconds=log.silent_after_seconds, users=log.users, at_work=at_work
         ):
             getattr(self.log, level)(event, **fields)
 
-    def _learn(self, teller: Child, message: dict[str, Any]) -> None:
-        """A peer sends to one worker alone, but none may grant its address (policy.never_own)."""
-        room = REMEMBERED_PEERS - len(self.own_addresses)
-        new = list(islice((text for text in message["own_addresses"] if text not in self.own_addresses), room))
-        self.own_addresses.update(new)
-        for receiver in (*self.receivers, *self.streams):
-            if new and receiver is not teller:
-                receiver.tell({"own_addresses": new})
-
-    def _give_up(self, child: Child) -> None:
+    def _give_up(self) -> None:
         """The table is of a newer format: nobody would take addresses out of the maps, so this is a stop (law 7), and no loop of deaths.
 
         EX_CONFIG: service managers know that another start would not mend it.
@@ -260,12 +199,9 @@ class Daemon(Collector):
             if self._stop.is_set():
                 self.notices.feed(None, time.monotonic())
             else:
-                self.notices.look(self.ready(), working, time.monotonic())
-                self.notices.feed(self.healthy(), time.monotonic())
+                self.notices.look(self.processes.ready(), working, time.monotonic())
+                self.notices.feed(self.processes.healthy(), time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
-
-    async def _stop_receivers(self) -> None:
-        await asyncio.gather(*(receiver.stop("keep") for receiver in (*self.receivers, *self.streams)))
 
     async def _reread(self) -> None:
         """Take the configuration file as it is now, or say what is wrong with it and go on with the old one."""
@@ -281,10 +217,12 @@ class Daemon(Collector):
             return
         self.config, self.text = config, text
         self.log = configure(config.log.format, config.log.level, "parent")
-        await self._stop_receivers()
-        self.own_addresses = {text for text in self.own_addresses if bytes.fromhex(text) in config.listen.peers}
-        await self.exporter.stop("keep")
+        await self.processes.stop_readers()
+        self.processes.forget_peers(config.listen.peers)
+        await self.processes.exporter.stop("keep")
         self.tidings.keep(peer_names(config))
+        self.ledger.forget("peer", peer_names(config))
+        self.ledger.forget("export", [str(export.path) for export in config.export])
         self._start_children()
         self.reload_successful, self.reload_at = True, time.time()
         self.log.info("reload", config=self.file or "defaults", listen=self._listen())
@@ -292,8 +230,8 @@ class Daemon(Collector):
     async def _stop_in_order(self) -> bool:
         """True where the maps are as they shall be."""
         self.notices.stopping(self.on_stop)
-        await self._stop_receivers()
-        ended_well = await self.exporter.stop(self.on_stop)
+        await self.processes.stop_readers()
+        ended_well = await self.processes.exporter.stop(self.on_stop)
         if not ended_well:
             maps = [str(export.path) for export in self.config.export]
             self.log.error("the maps may still let addresses relay, and nobody takes them out now; remove them", maps=maps)

@@ -5,7 +5,7 @@ process that died are kept: no counter falls, and an alert on the age of an even
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -37,6 +37,13 @@ class Ledger(Collector):
                     for labels, value in rows:
                         key = (name, tuple(labels))
                         self._ended[key] = _merged(FAMILIES[name][0], self._ended.get(key), value)
+
+    def forget(self, label: str, kept: Container[str]) -> None:
+        """Drop the times of events of what is no longer configured; `label` is what the families have that tell of it."""
+        with self._lock:
+            for key in [key for key in self._ended if FAMILIES[key[0]][0] == LATEST and FAMILIES[key[0]][2] == (label,)]:
+                if key[1][0] not in kept:
+                    del self._ended[key]
 
     def value(self, name: str, labels: Labels = ()) -> float:
         """One figure as it would be scraped; 0 where there is none, the number of observations for a histogram."""

@@ -110,7 +110,7 @@ async def _run(daemon: Daemon, directory: Path, *, keep: bool) -> int:
 
 async def _show(daemon: Daemon, directory: Path) -> None:
     console = Console(highlight=False)
-    await _until(lambda: daemon.ready() is None, "the daemon to be ready")
+    await _until(lambda: daemon.processes.ready() is None, "the daemon to be ready")
     lines = datagrams()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for line in lines:

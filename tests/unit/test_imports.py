@@ -18,7 +18,7 @@ LAYERS = (
     ("cli",),
     ("doctor",),
     ("daemon",),
-    ("children",),
+    ("children", "processes"),
     ("assembly", "receiver", "streams", "exporter", "child", "endpoint", "places", "notify"),
     ("pipeline", "connections", "following"),
     ("control", "maps", "roster", "listeners", "ledger", "committer", "vitals"),
@@ -49,7 +49,7 @@ HOMES = {
     "shtab": {"cli.completion"},
     "asyncio_dgram": {"receiver", "listeners.udp"},
     "prometheus_client": {"daemon", "endpoint", "ledger", "vitals", "cli"},  # not the children, which start faster without its HTTP servers
-    "asyncio": {"daemon", "child", "children", "pipeline", "receiver", "connections", "streams", "listeners.udp", "cli"},
+    "asyncio": {"daemon", "child", "children", "processes", "pipeline", "receiver", "connections", "streams", "listeners.udp", "cli"},
     "ssl": {"certificates", "connections", "listeners.tls"},
 }
 

@@ -137,6 +137,18 @@ def commits(count: int) -> list[float]:
     return seen.state()
 
 
+def test_the_times_of_what_is_no_longer_configured_are_forgotten_and_its_counts_are_not() -> None:
+    ledger = Ledger()
+    for peer in ("mail1", "mail2"):
+        times = [((peer,), 5.0)]
+        ledger.update(peer, {"peer_last_message_timestamp_seconds": times, "peer_datagrams": [((peer,), 2)]})
+        ledger.end(peer)
+    ledger.forget("export", ())
+    ledger.forget("peer", ("mail1",))
+    assert {"mail1": 5.0} == ledger.by_label("peer_last_message_timestamp_seconds")
+    assert {"mail1": 2, "mail2": 2} == ledger.by_label("peer_datagrams")
+
+
 @pytest.mark.parametrize(
     ("seconds", "bucket"),
     [(0.0, 0), (SECONDS[0], 0), (SECONDS[0] * 1.01, 1), (SECONDS[-1], len(SECONDS) - 1), (SECONDS[-1] * 2, len(SECONDS))],
