@@ -6,6 +6,7 @@ It is polled: to look whether something came costs a few system calls. What is r
   syslogd writes into it until it hears of the rotation; as long as nothing is in the new one, it has not heard. Then the new one.
 - by copytruncate: a file that has shrunk, or that has other bytes where it was read. What was copied away unread is read from the copy,
   then the file from its beginning. What is written between the copying and the truncation is lost by logrotate itself.
+- by another file that goes on where this one was read to (an editor's, a copy): from there on.
 - after a restart: from its position on, wherever what it speaks of is now, also in a copy or compressed, and what came after that.
 
 What stands without a line feed at the end of a file that is done is no line, whatever it looks like (law 2); after a copy that ends so,
@@ -18,6 +19,7 @@ A file that is missing is waited for. One that cannot be read, or a generation t
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +27,7 @@ import structlog
 
 from syslogauth.core.batch import Batch
 from syslogauth.listeners.logfile import DAMAGED, Key, LogFile, Plain, Replaced
-from syslogauth.listeners.rotated import between, find
+from syslogauth.listeners.rotated import between, find, opened
 from syslogauth.positions import Position
 
 LINGER_SECONDS = 60.0
@@ -108,7 +110,7 @@ class Follower:
             if not self._files or self._files[-1].key != (found.st_dev, found.st_ino):
                 self._open_next()
             elif not self._files[-1].offset and found.st_mtime_ns != self._empty_since:  # or written, copied and truncated meanwhile
-                self._files[-1:-1] = between(self.path, self._looked_at, self._files, self._done)
+                self._files[-1:-1] = self._unread(self._files)
                 self._empty_since = found.st_mtime_ns
         except FileNotFoundError:  # between a rename and the making of a new one
             if now - self._seen_at > MISSING_SECONDS:
@@ -138,18 +140,31 @@ class Follower:
         """Open the log as it is now, after what nobody has read between this one and the last. Raises OSError."""
         if self._files:
             self._look_again(self._files[-1])
-        unread = between(self.path, self._looked_at, self._files, self._done) if self._key else []
-        try:
+        last = self._files[-1].mark() if self._files else None
+        new = opened(self.path, last, ()) if last and last.offset else None
+        if new is not None:
+            self._files.append(new)
+        else:
             new = LogFile(Plain(self.path))
-        except OSError:
-            for file in unread:
-                file.close()
-            raise
-        new.truncated = new.key == self._key
-        if self._key is not None:
-            self.rotations["truncated" if new.truncated else "renamed"] += 1
-        self._files += [*unread, new]
+            try:
+                unread = self._unread([*self._files, new]) if self._key else []  # not the new one itself under a dated name
+            except OSError:
+                new.close()
+                raise
+            for file in (*unread, new):
+                file.truncated = new.key == self._key
+            if self._key is not None:
+                self.rotations["truncated" if new.truncated else "renamed"] += 1
+            self._files += [*unread, new]
         self._key = new.key
+
+    def _unread(self, known: Sequence[LogFile]) -> list[LogFile]:
+        """What has come and gone since the last look. Raises OSError."""
+
+        def unreadable(name: str, error: Exception) -> None:
+            self._lost("a rotated file cannot be read, and is passed over", name=name, error=str(error))
+
+        return between(self.path, self._looked_at, known, self._done, unreadable)
 
     def _let_go(self) -> None:
         """Close what is done: rotated away, quiet for long enough, and followed by a file that is written to."""
@@ -167,8 +182,9 @@ class Follower:
         live, self._caught_up = self._caught_up, False
         for number, file in enumerate(tuple(self._files)):
             self._begin_after(self._files[number - 1] if number else None, file)
+            written_at = file.source.written_at()  # first: what is read must not be lost where this fails
             if lines := self._lines(file):
-                return Lines(Batch.of_lines(lines), file.source.written_at(), live)
+                return Lines(Batch.of_lines(lines), written_at, live)
             if file.reaching or file not in self._files:
                 return None
         self._let_go()

@@ -103,12 +103,16 @@ class Packed:
         return found
 
     def _more(self) -> bool:
+        if self._file.closed:
+            return False
         try:
             more = self._file.read(BLOCK_BYTES)
         except OSError as error:
             if error.errno is None:  # so gzip and bz2 say that it is damaged
                 raise EOFError(str(error)) from error
             raise
+        if not more:
+            self._file.close()  # xz keeps up to 64 MiB, and it may be one of many that are open
         self._data += more
         return bool(more)
 
