@@ -57,7 +57,10 @@ def _ends(path: Path) -> list[float]:
     found = PEM.findall(path.read_text("ascii", "replace"))
     if not found:
         raise OSError(os.EX_DATAERR, f"{path} holds no certificate")
-    return [not_after(ssl.PEM_cert_to_DER_cert(pem)) for pem in found]
+    try:
+        return [not_after(ssl.PEM_cert_to_DER_cert(pem)) for pem in found]
+    except (ValueError, IndexError):
+        raise OSError(os.EX_DATAERR, f"{path} holds a certificate whose dates cannot be read") from None
 
 
 def not_after(der: bytes) -> float:

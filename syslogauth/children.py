@@ -59,7 +59,8 @@ def streams(control: int, sockets: Sequence[int]) -> int:
         listen = config.listen
         allowance = Allowance(listen.max_connections, listen.max_connections_per_peer)
         files = opened([(path, bool(file_escapes(config, str(path)))) for path in config.listen.file], table, log)
-        process = Streams(intake_of(config, _key(first)), table, line, log, first["process"], allowance, secure, files)
+        intake, users = intake_of(config, _key(first)), config.log.users
+        process = Streams(intake, table, line, log, first["process"], allowance, secure, files, users=users)
         process.pipeline.learn(first["own_addresses"])
         listening = [("tls" if fd in first["tls_sockets"] else "tcp", socket.socket(fileno=fd)) for fd in sockets]
         asyncio.run(process.run(listening))

@@ -1,6 +1,7 @@
 """The connections of listen.tcp and listen.tls: who may have one, what comes over it, how long it may take, and how it ends.
 
-A connection is read where the event loop says that something has come, once each time, so that none keeps the others waiting. Admission
+A connection is read where the event loop says that something has come, once each time, so that none keeps the others waiting, and for
+TURN_SECONDS together at most before the loop has its other work done, the heartbeat among it: those who were read come last then. Admission
 comes first (law 3): over TCP the peer's address must be in listen.peers, which is asked before a byte is read; over TLS the certificate
 decides alone. While the pipeline is full no connection is read, nor any new one taken (law 6): what is not read waits in the kernel, and
 slows the sender down. Memory is bounded by the number of connections, each of which keeps one message at most.
@@ -27,22 +28,15 @@ from syslogauth.core.address import canonical, pack
 from syslogauth.core.batch import Batch
 from syslogauth.core.peers import Certified, Peer, Sources
 from syslogauth.listeners import stream, tls
+from syslogauth.listeners.endings import Endings
 from syslogauth.listeners.stream import Connection, Ending, Keepalive
 
-SUMMARY_SECONDS = 60.0
 ACCEPTED_AT_ONCE = 64
 ACCEPT_AGAIN_SECONDS = 1.0
+TURN_SECONDS = 0.5  # of reading, between two calls of tend()
 QUIET_SECONDS = 0.1  # at a stop: when nothing more seems to come
 SPARE_DESCRIPTORS = 64  # for all that is no connection
 USUAL_KEEPALIVE = Keepalive()
-NO_NEWS = (Ending.CLOSED, Ending.STOPPED)
-MENDS = {
-    Ending.UNLISTED_PEER: "add its address to listen.peers",
-    Ending.UNKNOWN_CERTIFICATE: "add it to the subjects or fingerprints of a [[tls.peer]]",
-    Ending.CERTIFICATE: "let it show one that tls.client_ca has signed, and renew it in time",
-    Ending.MAX_CONNECTIONS: "see listen.max_connections",
-    Ending.MAX_CONNECTIONS_PER_PEER: "see listen.max_connections_per_peer",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +70,8 @@ class Connections:
         take: Callable[[str, Batch], None],
         full: Callable[[], bool],
         log: structlog.stdlib.BoundLogger,
+        *,
+        users: bool = False,
     ) -> None:
         self.sources = sources
         self.allowance = allowance
@@ -86,11 +82,11 @@ class Connections:
         self.room = 0
         self.listening: list[tuple[str, socket.socket]] = []
         self.open: dict[int, Connection] = {}  # by descriptor, the oldest first
-        self.ended: Counter[tuple[str, Ending]] = Counter()
+        self.endings = Endings(log, users=users)
         self._of: Counter[str] = Counter()  # open ones by who
-        self._news: dict[Ending, tuple[int, dict[str, str]]] = {}  # since it was said last: how many, and the latest
-        self._said_at: dict[Ending, float] = {}
         self._held = False
+        self._until = 0.0  # monotonic: no more is read before tend() has been called
+        self._served: dict[Connection, None] = {}  # who was read since
 
     def listen(self, listening: Iterable[tuple[str, socket.socket]]) -> None:
         """From now on. `listening`: transport (tcp, tls) and a listening socket that does not block."""
@@ -103,7 +99,9 @@ class Connections:
         self._hold(self.full())
         if not self._held:
             self._cut_slow(time.monotonic())
-        self._tell()
+        self.endings.tell()
+        self._served.clear()
+        self._until = time.monotonic() + TURN_SECONDS
 
     def open_by_transport(self) -> dict[str, int]:
         found = Counter(connection.transport for connection in self.open.values())
@@ -120,7 +118,7 @@ class Connections:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:  # no descriptor or no memory left
-                self.log.warning("connections wait", transport=transport, error=error.strerror)
+                self.endings.tell_wait(transport, error)
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listening)
                 loop.call_later(ACCEPT_AGAIN_SECONDS, self._listen, [(transport, listening)])
@@ -130,18 +128,18 @@ class Connections:
     def _admit(self, transport: str, sock: socket.socket, host: str) -> None:
         if refused := self._refusal(transport, host):
             sock.close()
-            self._count(transport, refused, host)
+            self.endings.count(transport, refused, host)
             return
         sock.setblocking(False)
         connection = Connection(sock, transport, host, f"{transport} {host}", time.monotonic(), stream.read)
         try:
             stream.keep_alive(sock, self.allowance.keepalive)
-            if transport == "tls" and self.secure:
-                connection.sock = tls.wrapped(sock, self.secure.context)
+            if transport == "tls":
+                connection.sock = tls.wrapped(sock, cast("Tls", self.secure).context)
                 connection.read, connection.greeting = tls.read, True
         except OSError as error:  # it is gone already
             sock.close()
-            self._count(transport, stream.ending_of(error), host)
+            self.endings.count(transport, stream.ending_of(error), host)
             return
         self.open[connection.sock.fileno()] = connection
         self._of[connection.who] += 1
@@ -150,18 +148,26 @@ class Connections:
     def _refusal(self, transport: str, host: str) -> Ending | None:
         if transport == "tcp" and self.sources.admit_stream(host, counted=False).refusal:
             return Ending.UNLISTED_PEER
-        if self._of[f"{transport} {host}"] >= self.allowance.connections_per_peer:
+        who = f"{transport} {host}"
+        if self._of[who] >= self.allowance.connections_per_peer and not self._made_room(Ending.MAX_CONNECTIONS_PER_PEER, who):
             return Ending.MAX_CONNECTIONS_PER_PEER
-        if len(self.open) < self.room:
-            return None
-        # one who has shown no certificate yet must not keep out one who may have one
-        stranger = next((connection for connection in self.open.values() if connection.greeting), None)
-        if stranger is None:
+        if len(self.open) >= self.room and not self._made_room(Ending.MAX_CONNECTIONS):
             return Ending.MAX_CONNECTIONS
-        self._end(stranger, Ending.MAX_CONNECTIONS)
         return None
 
+    def _made_room(self, ending: Ending, who: str = "") -> bool:
+        """One who has shown no certificate yet, the oldest of that address or of all, must not keep out one who may have one."""
+        strangers = (connection for connection in self.open.values() if connection.greeting and who in ("", connection.who))
+        if (stranger := next(strangers, None)) is None:
+            return False
+        self._end(stranger, ending)
+        return True
+
     def _readable(self, connection: Connection) -> None:
+        if time.monotonic() >= self._until:
+            self._let_others_come_first()
+            return
+        self._served[connection] = None
         if connection.greeting and not self._greeted(connection):
             return
         if self.full():
@@ -173,6 +179,15 @@ class Connections:
         elif data is not None:
             self._end(connection, data)
 
+    def _let_others_come_first(self) -> None:
+        """The kernel tells of descriptors in the order in which it was asked for them (epoll, kqueue), and anew of all that can be read."""
+        loop = asyncio.get_running_loop()
+        for connection in self._served:
+            if connection.sock.fileno() >= 0 and not self._held:
+                loop.remove_reader(connection.sock)
+                loop.add_reader(connection.sock, self._readable, connection)
+        self._served.clear()
+
     def _greeted(self, connection: Connection) -> bool:
         """Whether the handshake is done, and the peer one of ours."""
         sock = cast("ssl.SSLSocket", connection.sock)
@@ -180,15 +195,15 @@ class Connections:
         if isinstance(done, tuple):
             self._end(connection, *done)
             return False
-        if done and self.secure:
-            name, certificate = tls.holder_of(sock, self.secure.peers)
+        if done:
+            name, certificate = tls.holder_of(sock, cast("Tls", self.secure).peers)
             who = f"tls {connection.host}" if name is None else f"tls peer {name}"
             if name is None:
                 self._end(connection, Ending.UNKNOWN_CERTIFICATE, certificate)
             elif self._of[who] >= self.allowance.connections_per_peer:
                 self._end(connection, Ending.MAX_CONNECTIONS_PER_PEER, name)
             else:
-                self._of[connection.who] -= 1
+                self._leave(connection.who)
                 self._of[who] += 1
                 connection.who, connection.name, connection.greeting = who, name, False
         return done and connection.sock.fileno() in self.open
@@ -210,12 +225,15 @@ class Connections:
 
     def _end(self, connection: Connection, ending: Ending, example: str = "") -> None:
         del self.open[connection.sock.fileno()]
-        self._of[connection.who] -= 1
-        if not self._of[connection.who]:
-            del self._of[connection.who]
+        self._leave(connection.who)
         asyncio.get_running_loop().remove_reader(connection.sock)
         connection.sock.close()
-        self._count(connection.transport, ending, connection.host, example)
+        self.endings.count(connection.transport, ending, connection.host, example)
+
+    def _leave(self, who: str) -> None:
+        self._of[who] -= 1
+        if not self._of[who]:
+            del self._of[who]
 
     def _cut_slow(self, now: float) -> None:
         for connection in list(self.open.values()):
@@ -240,25 +258,10 @@ class Connections:
         if not full:
             self._listen(self.listening)
 
-    def _count(self, transport: str, ending: Ending, host: str, example: str = "") -> None:
-        self.ended[transport, ending] += 1
-        if ending not in NO_NEWS:
-            count = self._news.get(ending, (0, {}))[0]
-            self._news[ending] = count + 1, {"transport": transport, "last": host} | ({"example": example} if example else {})
-
-    def _tell(self) -> None:
-        """Each kind of ending at most once a minute."""
-        now = time.monotonic()
-        for ending in [ending for ending in self._news if now - self._said_at.get(ending, -SUMMARY_SECONDS) >= SUMMARY_SECONDS]:
-            count, latest = self._news.pop(ending)
-            self._said_at[ending] = now
-            mend = {"mend": MENDS[ending]} if ending in MENDS else {}
-            self.log.warning("connections ended", reason=str(ending), connections=count, **latest, **mend)
-
     def drain(self, until: float) -> None:
         """Read what the kernel still holds, and what comes until the peers have noticed."""
-        for _, sock in self.listening:
-            asyncio.get_running_loop().remove_reader(sock)
+        self._hold(True)  # for good: nothing is read from here on but below
+        self._until = until
         for connection in [connection for connection in self.open.values() if connection.greeting]:
             self._end(connection, Ending.STOPPED)
         for connection in self.open.values():
@@ -274,7 +277,7 @@ class Connections:
                     poll.unregister(number)
         for connection in list(self.open.values()):
             self._end(connection, Ending.STOPPED)
-        self._tell()
+        self.endings.tell()
 
 
 def _canonical(host: str) -> str:

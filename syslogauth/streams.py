@@ -37,9 +37,11 @@ class Streams:
         allowance: Allowance,
         secure: Tls | None = None,
         files: Sequence[FollowedFile] = (),
+        *,
+        users: bool = False,
     ) -> None:
         self.pipeline = Pipeline(intake, table, control, log, name, self._figures)
-        self.connections = Connections(intake.sources, allowance, secure, self._take, self.pipeline.full, log)
+        self.connections = Connections(intake.sources, allowance, secure, self._take, self.pipeline.full, log, users=users)
         self.secure = secure
         self.following = Following(files, intake, self.pipeline.committer)
         self.received: Counter[str] = Counter()  # by transport
@@ -83,7 +85,7 @@ class Streams:
             "datagrams_received": [((transport,), self.received[transport]) for transport in connections],
             "received_bytes": [((transport,), self.received_bytes[transport]) for transport in connections],
             "stream_connections": [((transport,), count) for transport, count in connections.items()],
-            "stream_connections_ended": [((transport, str(why)), count) for (transport, why), count in self.connections.ended.items()],
+            "stream_connections_ended": [((transport, str(why)), count) for (transport, why), count in self.connections.endings.counted.items()],
         }
         if self.following.files:
             samples["datagrams_received"].append((("file",), self.following.received))

@@ -61,7 +61,7 @@ class Running:
         return {str(name): count for name, count in self.streams.pipeline.intake.tally.outcomes.items() if count}
 
     def ended(self) -> dict[tuple[str, str], int]:
-        return {(transport, str(ending)): count for (transport, ending), count in self.streams.connections.ended.items()}
+        return {(transport, str(ending)): count for (transport, ending), count in self.streams.connections.endings.counted.items()}
 
     def until_ended(self, transport: str, reason: str, count: int = 1) -> None:
         wait_until(lambda: self.ended().get((transport, reason)) == count, f"{count} to end for {reason}; {self.ended()}")

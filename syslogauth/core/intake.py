@@ -140,7 +140,7 @@ class Intake:
         unless its session may still be open. `live`: the last of them has just been written."""
         self.tally.received += len(batch)
         self.tally.received_bytes += sum(batch.lengths)
-        if not 0 < self._next_sweep - now <= SWEEP_SECONDS:
+        if live and not 0 < self._next_sweep - now <= SWEEP_SECONDS:  # else what came just before these is as old as they are
             self._sweep(now)
         peer, read = file_peer(path, escaped), 0
         self.tally.came(peer, len(batch), now)

@@ -5,6 +5,7 @@ is that of the [[tls.peer]] that lists it. Over a stream a message that ends at 
 declared.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,7 @@ from syslogauth.core.address import Networks, canonical, pack
 from syslogauth.core.login import Refusal
 
 SYSLOG_PORT = 514
+DNS_NAME = re.compile(r"(?:\*\.)?(?:[\w-]{1,63}\.)*[\w-]{1,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,15 @@ def file_peer(path: str, escaped: bool) -> Peer:
 @dataclass(frozen=True, slots=True)
 class Certified:
     """A [[tls.peer]]: the holder of a certificate with one of these DNS names (`*.example.org`: any one label), or of one with such a
-    SHA-256 sum of its DER form (RFC 5425 4.2.2), in hexadecimal digits."""
+    SHA-256 sum of its DER form (RFC 5425 4.2.2), in hexadecimal digits. What a certificate calls a DNS name and is none, with a NUL or
+    without a label, say, is nobody's: whoever signed it may have read another."""
 
     name: str
     subjects: tuple[str, ...]
     fingerprints: tuple[str, ...]
 
     def holds(self, dns_names: Sequence[str], fingerprint: str) -> bool:
-        names = {name.lower() for name in dns_names}
+        names = {name.lower() for name in dns_names if DNS_NAME.fullmatch(name)}
         names |= {f"*.{parent}" for name in names if (parent := name.partition(".")[2])}
         return fingerprint in self.fingerprints or not names.isdisjoint(self.subjects)
 

@@ -29,7 +29,7 @@ class Skews:
         """By this message, which may be any. One that was held up on its way says too little, one without a stamp nothing."""
         self.looked_at.add(sender)
         message = parse(datagram, peer.needs_priority)
-        if isinstance(message, Message) and (at := time_of(message.timestamp, now + HALF_A_YEAR_SECONDS)) is not None:
+        if isinstance(message, Message) and (at := time_of(message.timestamp, now, HALF_A_YEAR_SECONDS)) is not None:
             self._now[peer.name] = furthest(self._now.get(peer.name, 0.0), at - now)
 
     def turn(self) -> None:

@@ -57,6 +57,7 @@ class Follower:
         self._linger_seconds = linger_seconds
         self._files: list[LogFile] = []  # the oldest first, the log as it is now last
         self._done: deque[bytes] = deque(maxlen=REMEMBERED)  # what those began with that were given up
+        self._passed_over: deque[int] = deque(maxlen=REMEMBERED)  # inodes of those that could not be read, which was said
         self._key: Key | None = None  # of the log as it was when last opened
         self._empty_since = 0  # its mtime then, nanoseconds, while nothing of it has been read
         self._after_half = False  # the next one begins within a line that was given up
@@ -161,8 +162,10 @@ class Follower:
     def _unread(self, known: Sequence[LogFile]) -> list[LogFile]:
         """What has come and gone since the last look. Raises OSError."""
 
-        def unreadable(name: str, error: Exception) -> None:
-            self._lost("a rotated file cannot be read, and is passed over", name=name, error=str(error))
+        def unreadable(entry: os.DirEntry[str], error: Exception) -> None:
+            if entry.inode() not in self._passed_over:
+                self._passed_over.append(entry.inode())
+                self._lost("a rotated file cannot be read, and is passed over", name=entry.name, error=str(error))
 
         return between(self.path, self._looked_at, known, self._done, unreadable)
 

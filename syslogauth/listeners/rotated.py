@@ -85,7 +85,7 @@ def opened(path: Path, mark: Mark, taken: Container[Key]) -> LogFile | None:
 
 
 def between(
-    path: Path, since: float, known: Sequence[LogFile], done: Iterable[bytes], unreadable: Callable[[str, Exception], None]
+    path: Path, since: float, known: Sequence[LogFile], done: Iterable[bytes], unreadable: Callable[[os.DirEntry[str], Exception], None]
 ) -> list[LogFile]:
     """The generations that nobody has read, of after that time (Unix seconds), the oldest first. Raises OSError.
 
@@ -98,19 +98,18 @@ def between(
     for entry in sorted(beside(path), key=_packed):
         if not _rotated(names, entry) or _written_at(entry) <= since - GRAIN_SECONDS:
             continue
+        file = None
         try:
             file = LogFile(source_of(Path(entry.path)))
+            head = file.head()
         except FileNotFoundError:  # just renamed
             continue
-        except OSError as error:
-            unreadable(entry.name, error)
-            continue
-        try:
-            head = file.head()
         except (OSError, *DAMAGED) as error:
-            head = b""
-            if not Path(entry.path).with_suffix("").exists():  # else it is half made
-                unreadable(entry.name, error)
+            if not (_packed(entry) and Path(entry.path).with_suffix("").exists()):  # else it is half made
+                unreadable(entry, error)
+            if file is not None:
+                file.close()
+            continue
         if not head or file.key in keys or any(head.startswith(other) for other in heads):
             file.close()
             continue

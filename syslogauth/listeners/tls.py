@@ -13,6 +13,8 @@ from typing import cast
 from syslogauth.core.peers import Certified, holder
 from syslogauth.listeners.stream import READ_BYTES, Ending, ending_of
 
+MOST_SHOWN = 200  # characters of a certificate's names
+
 
 def wrapped(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
     """The socket, taken over, before its handshake. Raises OSError where the peer is gone already."""
@@ -38,10 +40,15 @@ def greet(sock: ssl.SSLSocket) -> tuple[Ending, str] | bool:
 
 def holder_of(sock: ssl.SSLSocket, known: Sequence[Certified]) -> tuple[str | None, str]:
     """Whose the peer's certificate is, and what it names: its DNS subjectAltNames, for the common name is not asked, and its sum."""
-    alternatives = (sock.getpeercert() or {}).get("subjectAltName", ())
+    try:
+        alternatives = (sock.getpeercert() or {}).get("subjectAltName", ())
+    except (ValueError, ssl.SSLError):  # Python cannot read it: a name in Latin-1, say
+        alternatives = ()
     names = [str(value) for kind, value in cast("Sequence[tuple[str, str]]", alternatives) if kind == "DNS"]
     fingerprint = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest()
-    return holder(known, names, fingerprint), f"DNS names: {', '.join(names) or 'none'}; sha256:{fingerprint}"
+    shown = ascii(", ".join(names)[:MOST_SHOWN])[1:-1] or "none"
+    return holder(known, names, fingerprint), f"DNS names: {shown}; sha256:{fingerprint}"
+
 
 
 def read(sock: socket.socket) -> bytes | Ending | None:
