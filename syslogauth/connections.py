@@ -4,7 +4,8 @@ A connection is read where the event loop says that something has come, once eac
 TURN_SECONDS together at most before the loop has its other work done, the heartbeat among it: those who were read come last then. Admission
 comes first (law 3): over TCP the peer's address must be in listen.peers, which is asked before a byte is read; over TLS the certificate
 decides alone. While the pipeline is full no connection is read, nor any new one taken (law 6): what is not read waits in the kernel, and
-slows the sender down. Memory is bounded by the number of connections, each of which keeps one message at most.
+slows the sender down. Memory is bounded by the number of connections, each of which keeps one message at most, or 164 KB of OpenSSL's
+while its handshake goes on.
 
 What was a message is handed on, one that is too long as well (law 1); what was none ends the connection and is counted there. The end of a
 connection drops a message that is not whole, for half of a line may read as another (law 2).

@@ -80,12 +80,12 @@ class Streams:
         self.following.stop()
 
     def _figures(self) -> Samples:
-        connections = self.connections.open_by_transport()
+        connections, ended = self.connections.open_by_transport(), self.connections.endings.counted
         samples: Samples = {
             "datagrams_received": [((transport,), self.received[transport]) for transport in connections],
             "received_bytes": [((transport,), self.received_bytes[transport]) for transport in connections],
             "stream_connections": [((transport,), count) for transport, count in connections.items()],
-            "stream_connections_ended": [((transport, str(why)), count) for (transport, why), count in self.connections.endings.counted.items()],
+            "stream_connections_ended": [((transport, str(why)), count) for (transport, why), count in ended.items()],
         }
         if self.following.files:
             samples["datagrams_received"].append((("file",), self.following.received))

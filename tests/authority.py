@@ -33,13 +33,17 @@ class Authority:
         openssl("req", "-x509", *KEY, "-days", "30", "-subj", f"/CN={name}", "-keyout", own.key, "-out", own.certificate)
         return cls(directory, name, own)
 
-    def issue(self, name: str, *names: str, ended: bool = False) -> Pair:
-        """A certificate of these subjectAltNames, DNS names or addresses, of 10 days; `ended`: of 10 days that are over."""
+    def issue(self, name: str, *names: str, ended: bool = False, dns: bytes = b"") -> Pair:
+        """A certificate of these subjectAltNames, DNS names or addresses, of 10 days; `ended`: of 10 days that are over.
+
+        `dns`: instead, of one DNS name that may be none, of less than 120 bytes.
+        """
         pair = Pair(self.directory / f"{name}.pem", self.directory / f"{name}.key")
         request = self.directory / f"{name}.csr"
         openssl("req", *KEY, "-subj", f"/CN={name}", "-keyout", pair.key, "-out", request)
         extensions = self.directory / f"{name}.ext"
-        extensions.write_text("basicConstraints=CA:FALSE\n" + "".join(f"subjectAltName={_list(names)}\n" for _ in names[:1]))
+        alternatives = "DER:" + bytes((0x30, len(dns) + 2, 0x82, len(dns), *dns)).hex() if dns else _list(names)
+        extensions.write_text("basicConstraints=CA:FALSE\n" + (f"subjectAltName={alternatives}\n" if alternatives else ""))
         begin = datetime.now(UTC) - timedelta(days=20 if ended else 1)
         self._sign(request, pair.certificate, extensions, begin)
         return pair

@@ -84,6 +84,7 @@ def running(
     secure: bool = False,
     sources: Sources | None = None,
     listening: dict[str, socket.socket] | None = None,
+    users: bool = False,
 ) -> Iterator[Running]:
     """`listening`: sockets by transport, where they are not to be made here on loopback. Ends in order, and fails where the process did."""
     directory.mkdir(exist_ok=True)
@@ -102,7 +103,7 @@ def running(
     made: list[Streams] = []
 
     async def live() -> None:
-        made.append(Streams(intake, table, Control(theirs), structlog.get_logger(), "streams", allowance or ALLOWANCE, tls))
+        made.append(Streams(intake, table, Control(theirs), structlog.get_logger(), "streams", allowance or ALLOWANCE, tls, users=users))
         streams_made.set()
         await made[0].run(listening.items())
 

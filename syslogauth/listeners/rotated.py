@@ -1,8 +1,9 @@
 """The other generations of a followed log file: what rotation has made of it beside it, under other names, copied or compressed.
 
 A generation that was read before is known by its bytes (LogFile), under any name that begins as the log's own; names that rotation gives
-come first, since another log may hold the same lines (`mail.info`, beside `mail.log`). One that nobody has read yet, because the log was rotated twice between two looks, must bear a name as newsyslog and logrotate give (`maillog.0`,
-`mail.log-20261122.gz`) and have been written to since the last look. Rotated to another directory (logrotate's olddir), neither is found.
+come first, since another log may hold the same lines (`mail.info`, beside `mail.log`). One that nobody has read yet, because the log was
+rotated twice between two looks, must bear a name as newsyslog and logrotate give (`maillog.0`, `mail.log-20261122.gz`) and have been
+written to since the last look. Rotated to another directory (logrotate's olddir), neither is found.
 """
 
 import contextlib

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from syslogauth.core.framing import Framing
 
-READ_BYTES = 65536
+READ_BYTES = 16384  # as much as a TLS record has; of one-byte messages a read takes 30 ms
 BACKLOG = 4096  # connections that wait while the reading process restarts; net.core.somaxconn or kern.ipc.soacceptqueue may allow fewer
 
 

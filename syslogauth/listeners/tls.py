@@ -50,7 +50,6 @@ def holder_of(sock: ssl.SSLSocket, known: Sequence[Certified]) -> tuple[str | No
     return holder(known, names, fingerprint), f"DNS names: {shown}; sha256:{fingerprint}"
 
 
-
 def read(sock: socket.socket) -> bytes | Ending | None:
     """As that of stream.py."""
     try:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ import pytest
 from tests.appliance import clean_environment, free_port
 from tests.authority import Authority, Pair
 from tests.deadline import wait_until
+from tests.needs import need
 from tests.processes import alive
 from tests.running import LOGIN, A, B, C, Site
 
+NOBODY = 65534
 MANY = "max_connections = 1200\nmax_connections_per_peer = 1200\n"
 
 
@@ -156,6 +159,21 @@ def test_files_that_do_not_serve_end_the_start_and_check_config_says_the_same(tm
     for verb in ("run", "check-config"):
         done = made.site.appliance.ask(verb)
         assert (78, 1) == (done.returncode, done.stderr.count("tls.certificate: ")), done.stderr
+
+
+def test_a_key_that_only_root_can_read_ends_the_start_for_the_user_that_root_gives_way_to() -> None:
+    need("root")
+    with tempfile.TemporaryDirectory() as name:  # pytest's own is closed to others
+        directory, state = Path(name), Path(name) / "site" / "state"
+        directory.chmod(0o755)
+        made = streaming(directory)
+        state.mkdir(0o750)
+        os.chown(state, NOBODY, NOBODY)
+        (directory / "ours.key").chmod(0o600)
+        checked, done = made.site.appliance.ask("check-config"), made.site.appliance.ask("run")
+        assert (0, 69) == (checked.returncode, done.returncode), done.stderr
+        why = f"tls.key: {directory}/ours.key cannot be read (Permission denied); let the user that syslogauth runs as read it"
+        assert why in done.stderr.splitlines()[-1]
 
 
 def test_sockets_that_a_service_manager_hands_over_are_told_apart(tmp_path: Path) -> None:

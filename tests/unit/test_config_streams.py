@@ -94,6 +94,11 @@ def test_subjects_and_fingerprints_are_read_in_any_case() -> None:
         (["*.example.org"], "", None),  # a wildcard of a certificate is no name of a peer's
         (["mail1.example.org.evil.example"], "", None),
         ([], "", None),
+        (["mail1.example.org\0.evil.example"], "", None),
+        (["a\0b.farm.example.org"], "", None),
+        ([".farm.example.org"], "", None),
+        (["\u212a1.farm.example.org"], "", None),  # its small letter is k
+        (["evil.example,DNS:mail1.example.org"], "", None),
     ],
 )
 def test_a_certificate_is_of_the_first_peer_that_lists_it(names: list[str], fingerprint: str, expected: str | None) -> None:

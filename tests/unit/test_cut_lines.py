@@ -67,6 +67,16 @@ def test_the_rest_of_a_cut_line_is_no_login(sent: Sequence[tuple[str, float]]) -
     assert 0 == grants(*sent)
 
 
+def test_the_halves_of_an_old_line_belong_together_however_long_a_catch_up_takes_between_them() -> None:
+    one, written_at = new(), NOW - 900
+
+    def feed(text: str, now: float) -> int:
+        batch = Batch.of_lines(line(text)[0].removeprefix("<22>").encode())
+        return len(one.feed_lines(batch, "/var/log/maillog", lambda stamp: written_at, now, escaped=True, live=False))
+
+    assert [0, 0, 1] == [feed(FIRST, NOW), feed(REST, NOW + 30), feed(REST.replace("9.9.9.9", "9.9.9.8"), NOW + 60)]
+
+
 @pytest.mark.parametrize(
     "sent",
     [

@@ -1,11 +1,13 @@
 """A followed log file: what each kind of rotation, a restart and a fault leave to be read, and what is said of it."""
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from syslogauth.listeners.follow import MOST_FILES, Follower
-from syslogauth.listeners.logfile import BLOCK_BYTES, STEP_BYTES, cut
+from syslogauth.listeners.logfile import BLOCK_BYTES, STEP_BYTES, UNPACKED, Plain, cut
 from syslogauth.listeners.rotated import rotated_name
 from syslogauth.listeners.tail import MAX_LINE_BYTES
 from syslogauth.positions import MARK, Mark, Position, digest
@@ -238,6 +240,19 @@ def test_the_halves_of_a_line_that_truncation_tore_apart_are_no_lines(log: Path,
     assert said == [entry["event"] for entry in logged]
 
 
+def test_a_line_that_was_torn_by_a_truncation_that_nobody_saw_is_none(log: Path) -> None:
+    write(log, "one")
+    read = follower(log)
+    came(read)
+    with log.open("a") as file:
+        file.write("login failed, user=<")
+    copytruncate(log).rename(log.with_name("maillog.1"))
+    write(log, "Nov 22 10:09:49 mail1 dovecot: imap-login: Login: user=<bob>, rip=192.0.2.9", "two")
+    copytruncate(log)
+    write(log, "three")
+    assert ["two", "three"] == came(read)
+
+
 def test_half_a_line_at_the_end_of_a_renamed_file_is_no_line_and_said(log: Path) -> None:
     write(log, "one")
     with log.open("a") as file:
@@ -263,6 +278,53 @@ def test_a_symbolic_link_may_come_to_point_elsewhere(log: Path, tmp_path: Path) 
     write(second, "three")
     log.unlink()
     log.symlink_to(second)
+    assert ["two", "three"] == came(read)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_a_link_that_goes_from_one_dated_file_to_the_next_gives_each_line_once(log: Path, link: Callable[[Path, Path], None]) -> None:
+    first, second = log.with_name("maillog-20261121"), log.with_name("maillog-20261122")
+    write(first, "one")
+    link(first, log)
+    read = follower(log)
+    assert ["one"] == came(read)
+    write(second, "two")
+    log.unlink()
+    link(second, log)
+    assert ["two"] == came(read)
+    write(second, "three")
+    assert ["three"] == came(read)
+
+
+def test_a_file_that_replaces_the_log_and_holds_what_was_read_goes_on_where_that_ended(log: Path) -> None:
+    """An editor's, a copy that was moved back, or a file system whose inode numbers do not stay."""
+    write(log, "one", "two")
+    read = follower(log)
+    came(read)
+    copy = Path(shutil.copy(log, log.with_name("maillog~")))
+    write(copy, "three")
+    copy.replace(log)
+    assert ["three"] == came(read)
+    write(log, "four")
+    assert ["four"] == came(read)
+    assert {"renamed": 0, "truncated": 0} == read.rotations
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_another_log_that_holds_the_same_lines_is_not_taken_for_what_rotation_made(tmp_path: Path, restart: bool) -> None:
+    log, twin = tmp_path / "mail.log", tmp_path / "mail.info"
+    for file in (log, twin):
+        write(file, "one")
+    read = follower(log)
+    came(read)
+    for file in (log, twin):
+        write(file, "two")
+    copy = Path(shutil.copy(log, tmp_path / "mail.log.1"))
+    os.utime(copy, (time.time() - 60, time.time() - 60))
+    os.truncate(log, 0)
+    read = follower(log, read.position()) if restart else read
+    for file in (log, twin):
+        write(file, "three")
     assert ["two", "three"] == came(read)
 
 
@@ -383,6 +445,47 @@ def test_a_compressed_file_that_is_damaged_is_said_and_passed_over(
     assert ["followed file: a compressed file is damaged; the rest of it is lost"] == [entry["event"] for entry in logged]
 
 
+def test_a_rotated_file_that_nobody_has_read_and_nobody_can_is_said_once(log: Path) -> None:
+    write(log, "one")
+    read = follower(log)
+    came(read)
+    rotate(log)
+    write(log, "two")
+    packed = compress(rotate(log))
+    packed.write_bytes(packed.read_bytes()[:-12])
+    write(log, "three")
+    with capture_logs() as logged:
+        assert ["three"] == came(read)
+    assert [("warning", "followed file: a rotated file cannot be read, and is passed over", "maillog.0.gz")] == [
+        (entry["log_level"], entry["event"], entry["name"]) for entry in logged
+    ]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), PACKERS)
+def test_a_compressed_file_is_closed_when_it_has_been_unpacked(
+    log: Path, suffix: str, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many may be read one after another, and xz keeps up to 64 MiB of each."""
+    files = []
+    unpacked = UNPACKED[suffix]
+
+    def noting(path: Path, mode: str) -> object:
+        files.append(unpacked(path, mode))
+        return files[-1]
+
+    monkeypatch.setitem(UNPACKED, suffix, noting)
+    write(log, "one")
+    read = follower(log)
+    came(read)
+    write(log, "two")
+    compress(rotate(log), suffix, pack)
+    write(log, "three")
+    again = follower(log, read.position())
+    assert ["two", "three"] == came(again)
+    assert 2 == len(again.position().marks)
+    assert {True} == {file.closed for file in files}
+
+
 def test_what_must_be_unpacked_first_keeps_the_newer_lines_waiting(log: Path) -> None:
     write(log, *("x" * 999 for _ in range(3 * STEP_BYTES // 1000)))
     read = follower(log)
@@ -457,6 +560,19 @@ def test_a_file_that_may_not_be_read_is_said_and_tried_again() -> None:
         assert [("Permission denied", False)] == [(entry["error"], read.readable) for entry in logged]
         log.chmod(0o600)
         assert ["one"] == came(read)
+
+
+def test_a_file_system_that_goes_away_after_a_reading_loses_nothing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(log, "one")
+    read = follower(log)
+    with monkeypatch.context() as stale, capture_logs():
+        stale.setattr(Plain, "written_at", gone)
+        assert [] == came(read)
+    assert ["one"] == came(read)
+
+
+def gone(_: Plain) -> float:
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 @contextmanager

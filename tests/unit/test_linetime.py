@@ -66,6 +66,30 @@ def test_an_iso_stamp_without_a_zone_is_local_time(stamp: bytes) -> None:
     assert local(2026, 11, 22, 10) == LineClock(0.0).at(stamp)
 
 
+FIRST, SECOND = utc(2026, 11, 1, 5, 30), utc(2026, 11, 1, 6, 30)  # half past one in New York, and half past one again
+
+
+@pytest.mark.parametrize("stamp", [b"Nov  1 01:30:00", b"Nov 1 2026 01:30:00", b"2026-11-01T01:30:00"])
+@pytest.mark.parametrize("asked_before", [FIRST, SECOND])
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        pytest.param(FIRST, FIRST, id="now is the first"),
+        pytest.param(FIRST + 600, FIRST, id="shortly after"),
+        pytest.param(SECOND - 600, SECOND, id="a clock that is ten minutes ahead"),
+        pytest.param(SECOND, SECOND, id="now is the second"),
+        pytest.param(SECOND + 86400, SECOND, id="a day later"),
+    ],
+)
+def test_an_hour_that_comes_twice_is_read_by_what_time_it_is(
+    stamp: bytes, asked_before: float, reference: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    time.mktime(time.localtime(asked_before))
+    assert expected == LineClock(reference).at(stamp)
+
+
 def test_a_fraction_of_a_bsd_stamp_counts() -> None:
     assert local(2026, 11, 22, 10, 28, 45) + 0.25 == LineClock(local(2026, 11, 23)).at(b"Nov 22 10:28:45.25")
 

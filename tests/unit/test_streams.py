@@ -1,18 +1,26 @@
 """Connections over TCP and TLS: who may have one, what comes over it, what ends it; each ending is counted, and the process lives on."""
 
+import contextlib
+import os
+import resource
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from syslogauth import connections as connections_module
+from syslogauth import pipeline as pipeline_module
+from syslogauth import streams as streams_module
 from syslogauth.connections import Allowance
 from syslogauth.core.address import Networks
 from syslogauth.core.message import MAX_DATAGRAM_BYTES
 from syslogauth.core.peers import Sources
+from syslogauth.listeners import stream
 from tests.authority import Authority, Pair
 from tests.deadline import wait_until
 from tests.streaming import LOGIN, LOOPBACK, UW_LOGIN, Running, running
@@ -162,6 +170,21 @@ def test_who_has_shown_no_certificate_keeps_nobody_out(tmp_path: Path) -> None:
             stranger.close()
 
 
+def test_who_has_shown_no_certificate_keeps_nobody_of_his_own_address_out(tmp_path: Path) -> None:
+    with running(tmp_path, Allowance(100, 3), secure=True) as one:
+        strangers = [one.connect("tls") for _ in range(3)]
+        one.until_open(3)
+        with one.connect_tls(one.pairs["mail1"]) as client:
+            client.sendall(counted(A))
+            one.until_received(1)
+            assert closed(strangers[0])
+        assert 1 == one.ended()["tls", "max_connections_per_peer"]
+        for stranger in strangers:
+            stranger.close()
+        one.until_open(0)
+        assert {} == dict(one.streams.connections._of)
+
+
 def test_a_thousand_connections_at_once_are_all_read(tmp_path: Path) -> None:
     with running(tmp_path) as one:
         clients = [one.connect() for _ in range(1000)]
@@ -176,7 +199,51 @@ def test_a_thousand_connections_at_once_are_all_read(tmp_path: Path) -> None:
         assert {"grant": 2000} == one.outcomes()
 
 
-# slow ones, and a full pipeline
+# no descriptors
+
+
+def test_connections_wait_while_there_is_no_descriptor_for_them_and_it_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_module, "ACCEPT_AGAIN_SECONDS", 0.01)
+    asked: list[str] = []
+    with running(tmp_path) as one, one.connect() as client, contextlib.ExitStack() as stack:
+        one.until_open(1)
+        tell = one.streams.connections.endings.tell_wait
+        monkeypatch.setattr(one.streams.connections.endings, "tell_wait", lambda *words: asked.append(tell(*words)))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(int(path.name) for path in Path("/dev/fd").iterdir())
+        later = stack.enter_context(socket.socket())  # which the kernel connects, but nobody can take
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, hard))
+        with contextlib.ExitStack() as others:
+            with contextlib.suppress(OSError):
+                while True:
+                    others.callback(os.close, os.dup(client.fileno()))
+            later.connect(one.listening["tcp"].getsockname())
+            later.sendall(A + b"\n")
+            client.sendall(B + b"\n")
+            one.until_received(1)
+            wait_until(lambda: len(asked) > 2, "it to be tried again and again")
+        one.until_received(2)
+        assert 1 == capsys.readouterr().out.count("connections wait")
+
+
+def test_a_low_limit_of_open_files_leaves_room_for_fewer_connections_and_is_said() -> None:
+    script = (
+        "import resource, structlog; from syslogauth.connections import _descriptors;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (60, 200)); print(_descriptors(100, structlog.get_logger()));"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)); print(_descriptors(1024, structlog.get_logger()))"
+    )
+    raised, limits, said, fewer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.splitlines()
+    assert ("100", "(164, 200)", "136") == (raised, limits, fewer)
+    assert "fewer connections than listen.max_connections" in said
+    assert "let it open 1088 files" in said
+
+
+# slow ones, hasty ones, and a full pipeline
 
 
 def test_a_message_that_is_not_finished_in_time_ends_the_connection_and_an_idle_one_stays(tmp_path: Path) -> None:
@@ -187,6 +254,29 @@ def test_a_message_that_is_not_finished_in_time_ends_the_connection_and_an_idle_
         one.until_ended("tcp", "slow")
         idle.sendall(B + b"\n")
         one.until_received(2)
+
+
+def test_who_sends_without_end_keeps_neither_the_heartbeat_nor_the_others_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections_module, "TURN_SECONDS", 0.05)
+    monkeypatch.setattr(streams_module, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(pipeline_module, "DRAIN_SECONDS", 0.1)
+    with running(tmp_path) as one, contextlib.ExitStack() as stack:
+        greedy = [stack.enter_context(one.connect()) for _ in range(20)]
+        one.until_open(20)
+        reads, connections, read = [0], one.streams.connections, stream.read
+        monkeypatch.setattr(connections, "tend", lambda tend=connections.tend: (tend(), reads.append(0)))
+        for connection in connections.open.values():
+            monkeypatch.setattr(connection, "read", lambda sock: (reads.append(reads.pop() + 1), read(sock))[1])
+        waiting = 0
+        for client in greedy:
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting += client.send(b"x\n" * 200_000)
+        with one.connect() as modest:
+            modest.sendall(A + b"\n")
+            wait_until(lambda: "grant" in one.outcomes(), "the login")
+        assert waiting / 2 > sum(one.streams.received_bytes.values())
+        assert 10 > max(reads), reads
 
 
 def test_while_too_much_waits_for_a_commit_nothing_is_read_and_nobody_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,6 +383,29 @@ def test_who_shows_no_certificate_or_a_wrong_one_is_cut_and_counted(secure: Runn
 
 
 @pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"\xe9.example.org", "none"),  # Python reads UTF-8 alone
+        (b"mail1.example.org\0.evil.example", "mail1.example.org\\x00.evil.example"),
+        (b"\0.farm.example.org", "\\x00.farm.example.org"),
+        (b"a\n\x1b[31m", "a\\n\\x1b[31m"),
+    ],
+    ids=ascii,
+)
+def test_a_certificate_whose_name_is_none_is_nobodys_and_ends_nothing_else(
+    secure: Running, name: bytes, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert secure.authority
+    told: list[str] = []
+    monkeypatch.setattr(secure.streams.connections.endings, "count", lambda *words: told.append(words[3]))
+    with secure.connect_tls(secure.authority.issue("odd", dns=name)) as client:
+        assert closed(client)
+        wait_until(lambda: told, "it to be counted")
+    assert [f"DNS names: {shown}"] == [words.partition(";")[0] for words in told]
+    assert secure.thread.is_alive()
+
+
+@pytest.mark.parametrize(
     "sent", [A + b"\n", b"\x16\x03\x01\x00\x05aaaaa", b"\0" * 100, counted(A)], ids=["line", "hello", "zeros", "counted"]
 )
 def test_what_is_no_tls_is_cut(secure: Running, sent: bytes) -> None:
@@ -342,15 +455,21 @@ def test_a_peer_that_has_many_connections_is_counted_by_its_name(tmp_path: Path)
 # what is said
 
 
-def test_each_reason_is_logged_at_most_once_a_minute_with_what_the_client_sent_escaped(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("users", [True, False])
+def test_each_reason_is_logged_once_a_minute_with_what_the_client_sent_escaped_where_the_log_may_name_users(
+    users: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(connections_module, "SUMMARY_SECONDS", 60.0)
-    with running(tmp_path) as one:
+    with running(tmp_path, users=users) as one:
+        said = ""
         for number in range(1, 4):
             with one.connect() as client:
-                client.sendall(b"5 <22>a\x1b[31m\xff")
+                client.sendall(b"5 <22>a\x1b[31m\xffuser=<bob>")
                 assert closed(client)
             one.until_ended("tcp", "framing", number)
-            wait_until(lambda: "framing" in capsys.readouterr().out or number > 1, "the line")  # noqa: B023
-    assert "framing" not in capsys.readouterr().out
+            while "framing" not in said:
+                said += capsys.readouterr().out
+    said += capsys.readouterr().out
+    assert (1, int(users)) == (said.count("framing"), said.count("user=<bob>"))
+    assert users is (r"5 <22>a\\x1b[31m\\xffuser=<bob>" in said or r"5 <22>a\x1b[31m\xffuser=<bob>" in said)
+    assert "\x1b[31m" not in said
+    assert "let it send the length before each message" in said
