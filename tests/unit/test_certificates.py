@@ -38,7 +38,7 @@ def test_dates_that_are_none_are_a_mistake_of_the_configuration(tmp_path: Path) 
     der = ssl.PEM_cert_to_DER_cert(authority.own.certificate.read_text())
     end = datetime.fromtimestamp(not_after(der), UTC).strftime("%y%m%d%H%M%SZ").encode()
     odd.write_text(ssl.DER_cert_to_PEM_cert(der.replace(end, b"2" + b"x" * (len(end) - 1))))
-    with pytest.raises(OSError, match="odd.pem holds a certificate whose dates cannot be read"):
+    with pytest.raises(OSError, match=r"odd\.pem holds a certificate whose dates cannot be read"):
         expiries(ours.certificate, odd)
     key, words = fault(ours.certificate, ours.key, odd) or ("", "")
     assert ("tls", True) == (key, "whose dates cannot be read" in words)
