@@ -9,13 +9,13 @@ from syslogauth.core.formats.site import KEYS
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
-EXAMPLES = {"listen.source", "policy.rule", "policy.always"}  # they have no default
+EXAMPLES = {"listen.source", "tls", "tls.peer", "policy.rule", "policy.always"}  # they have no default
 
 
 def test_the_shipped_configuration_has_every_setting_at_its_default() -> None:
     text = (DEPLOY / "syslogauth.toml").read_text()
     shipped = tomllib.loads(text)
-    assert TOP - {"format"} == shipped.keys()
+    assert TOP - {"format", "tls"} == shipped.keys()
     (export,) = shipped["export"]
     assert f"{shipped['state_directory']}/popauth" == export["path"], "config.py: state_directory/popauth"
     for name, known in SECTIONS.items():
@@ -32,11 +32,15 @@ def test_the_shipped_configuration_has_every_setting_at_its_default() -> None:
 
 def test_the_examples_in_the_shipped_configuration_name_every_setting_and_are_right() -> None:
     text = (DEPLOY / "syslogauth.toml").read_text()
-    with_examples = re.sub(r"^# (\[\[\w|\w+ = )", r"\1", text, flags=re.MULTILINE)
+    with_examples = re.sub(r"^# (\[\[?[\w.]+\]|\w+ = )", r"\1", text, flags=re.MULTILINE)
     document = tomllib.loads(with_examples)
-    found = {name: {key for table in document[name.partition(".")[0]][name.partition(".")[2]] for key in table} for name in EXAMPLES}
-    assert {name: SECTIONS[name].keys() for name in EXAMPLES} == found
+    tls = document["tls"]
+    found = {
+        name: {key for table in document[name.partition(".")[0]][name.partition(".")[2]] for key in table} for name in EXAMPLES - {"tls"}
+    }
+    assert {name: SECTIONS[name].keys() for name in EXAMPLES} == {**found, "tls": tls.keys() - {"peer"}}
     (form,) = document["format"]
     assert KEYS == form.keys()
     config = parse(with_examples)
-    assert (1, 2, 1, 1) == (len(config.listen.source), len(config.policy.rule), len(config.policy.always), len(config.format))
+    counted = (config.listen.source, config.tls.peer, config.policy.rule, config.policy.always, config.format)
+    assert [1, 1, 2, 1, 1] == [len(tables) for tables in counted]
