@@ -57,9 +57,10 @@ def meaning(config: Config) -> dict[str, Any]:
 
 def _lines(known: dict[str, Any]) -> list[str]:
     places = [place if name in ("udp", "file") else f"{place} ({name})" for name, places in known["listen"].items() for place in places]
+    senders = f", for {', '.join(known['peers'])}" if known["listen"]["udp"] or known["listen"]["tcp"] else ""
     return [
         f"{known['file']} is right" if known["file"] else "no file: the defaults",
-        f"  listens on    {', '.join(places)}, for {', '.join(known['peers'])}",
+        f"  listens on    {', '.join(places)}{senders}",
         f"  keeps         {known['state_directory']}",
         *(f"  writes        {map_['path']} ({map_['format']})" for map_ in known["maps"]),
         *(f"  syslog.conf   {line}".replace("\t", "<TAB>") for line in known["syslog_conf"]),

@@ -57,7 +57,7 @@ def configuration(host: Host, file: str, listen: list[str], peers: list[str]) ->
         map_path = "/etc/mail/popauth" if in_mail else f"{host.state_directory}/popauth"
         facilities = list(dict.fromkeys(["mail", "local0", *host.facilities]))
         text = shipped.configuration(
-            host.state_directory, map_path, listen, ["127.0.0.0/8", "::1/128", *peers] if peers else [], facilities
+            host.state_directory, map_path, listen, ["127.0.0.0/8", "::1/128", *peers] if peers else [], facilities, str(Path(file).parent)
         )
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{host.at(file)}: {error}; make it a text that root may read", os.EX_NOINPUT) from None
@@ -125,7 +125,7 @@ def by_hand(host: Host, config: Config, file: str, program: str) -> Iterator[tup
     if missing := [str(path) for export in config.export if not host.at((path := map_file(export.path)).parent).is_dir()]:
         yield "No such directory: sendmail's must be there before its map. Then: syslogauth init --write", "\n".join(missing)
     if config.listen.udp and all(ip_address(place.host).is_loopback for place in config.listen.udp):
-        yield f"Where other hosts send too, in {file} (UDP can be forged: only your mail servers)", _for_others(host)
+        yield f"Where other hosts send too, in {file} (UDP can be forged: only your mail servers)", _for_others(host, config)
     yield "Is it right?", f"syslogauth check-config --config {file}"
     if config.export:
         yield "sendmail: at the end of its .mc; the gaps are TABS", shipped.sendmail_mc(str(config.export[0].path))
@@ -135,8 +135,9 @@ def by_hand(host: Host, config: Config, file: str, program: str) -> Iterator[tup
     yield "Then, after somebody has logged in", "syslogauth doctor\nsyslogauth list"
 
 
-def _for_others(host: Host) -> str:
-    return f'udp = ["{Endpoint(address(host) or "192.0.2.1", 5140)}"]\npeers = ["127.0.0.0/8", "::1/128", "192.0.2.0/24"]'
+def _for_others(host: Host, config: Config) -> str:
+    udp = [str(place) for place in (*config.listen.udp, Endpoint(address(host) or "192.0.2.1", 5140))]
+    return f'udp = {json.dumps(udp)}\npeers = ["127.0.0.0/8", "::1/128", "192.0.2.0/24"]'
 
 
 def _reached(host: Host, place: Endpoint) -> Endpoint:

@@ -15,6 +15,7 @@ from syslogauth.settings import Endpoint
 
 PACKAGE = Path(syslogauth.__file__).parent
 PROGRAM = "/usr/local/bin/syslogauth"
+ETC = "/usr/local/etc"
 
 
 def text(name: str) -> str:
@@ -24,15 +25,20 @@ def text(name: str) -> str:
 
 
 def configuration(
-    state_directory: str, map_path: str, udp: Sequence[str] = (), peers: Sequence[str] = (), facilities: Sequence[str] = ()
+    state_directory: str,
+    map_path: str,
+    udp: Sequence[str] = (),
+    peers: Sequence[str] = (),
+    facilities: Sequence[str] = (),
+    folder: str = ETC,
 ) -> str:
-    """syslogauth.toml; what is empty stays at its default."""
+    """syslogauth.toml; what is empty stays at its default. `folder` is its own, where the examples have the certificates too."""
     values = {"state_directory": state_directory, "path": map_path, "udp": udp, "peers": peers, "facilities": facilities}
     shipped = text("syslogauth.toml")
     for key, value in values.items():
         if value:
             shipped = _line(shipped, rf"{key} = .*", f"{key} = {json.dumps(value)}")
-    return shipped
+    return shipped.replace(f'"{ETC}/syslogauth/', f'"{folder}/syslogauth/')
 
 
 def service(program: str, writable: Sequence[str], mail_directory: bool) -> str:

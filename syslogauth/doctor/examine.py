@@ -29,7 +29,7 @@ def main(state_directory: str) -> int:
     try:
         act_as_owner(state_directory)
         engine: dict[str, Any] = {"lib_version": 0} if int(lmdb.__version__.partition(".")[0]) >= 3 else {}
-        environment = lmdb.open(table, readonly=True, create=False, max_dbs=32, **engine)
+        environment = lmdb.open(table, readonly=True, create=False, max_dbs=32, map_size=0, **engine)  # its size is the file's to say
         stale = environment.reader_check()
         with environment.begin() as pinned:
             grants = environment.open_db(b"grants", txn=pinned, create=False)

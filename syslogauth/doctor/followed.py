@@ -23,6 +23,10 @@ def check(site: Site) -> Iterator[Finding]:
             continue
         user, group = owner_of(site.state_directory)
         readable = may_read(path, user, group)
+        if readable and site.each("file_readable", "file").get(str(path)) == 0:
+            text = f"{_name(user)} may read it, and its daemon cannot: it keeps the groups that it was started with"
+            yield fail(f"{SUBJECT} {path}", text, RESTART)
+            continue
         yield judge(
             path, readable, _name(user), group_of(found.st_gid), site.now - found.st_mtime, site.silent_after_seconds, freebsd=site.freebsd
         )

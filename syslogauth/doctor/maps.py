@@ -151,7 +151,7 @@ def _agrees(site: Site) -> Iterator[Finding]:
     elif said.code in (os.EX_UNAVAILABLE, os.EX_NOPERM):
         yield warn("map and table", f"not looked at: {words}", AS_ROOT if os.geteuid() else "see what is said of the table")
     else:
-        yield fail("map and table", words, "syslogauth export")
+        yield fail("map and table", words, START if daemon.runs(site.state_directory) is False else "syslogauth export")
 
 
 def _user(text: str) -> int:

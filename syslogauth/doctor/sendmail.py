@@ -9,11 +9,12 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from syslogauth.doctor import cf
-from syslogauth.doctor.finding import Finding, fail, ok, warn
-from syslogauth.doctor.site import AS_ROOT, Answer, Site, WatchedMap, ask
+from syslogauth.doctor import cf, daemon
+from syslogauth.doctor.finding import Finding, Level, fail, ok, warn
+from syslogauth.doctor.site import AS_ROOT, START, Answer, Site, WatchedMap, ask
 from syslogauth.exports import hash2, hash9
 from syslogauth.exports.sendmail_hash import HEAD_BYTES, identify
 from syslogauth.maplock import read_locked
@@ -84,7 +85,8 @@ def _asked(site: Site, program: str, known: cf.Cf, watched: WatchedMap) -> Itera
         return
     keys, fault = keys_of(watched.path)
     if fault:
-        yield fault
+        down = daemon.runs(site.state_directory) is False  # nobody would take addresses out of what is written now
+        yield replace(fault, mend=START) if down and fault.level is Level.FAIL else fault
         return
     clients, absent = chosen(keys, watched)
     said = ask([program, "-C", site.at(CF), "-bt"], "".join(questions(line.name, watched, [*clients, absent]))).text

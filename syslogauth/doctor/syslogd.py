@@ -51,7 +51,8 @@ def check(site: Site) -> Iterator[Finding]:
         return
     places = {"udp": site.udp, "tcp": site.tcp, "tls": site.tls}
     needed = alone(site.peers.texts) and not site.files
-    yield from judge(name, found.forwards, places, site.facilities, is_local=_is_here, needed=needed, freebsd=site.freebsd)
+    if any(places.values()):
+        yield from judge(name, found.forwards, places, site.facilities, is_local=_is_here, needed=needed, freebsd=site.freebsd)
     yield from _summed_up(site, name, found)
     yield from servers(processes, site.facilities, lossy=not site.files)
 

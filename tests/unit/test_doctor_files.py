@@ -13,7 +13,7 @@ import pytest
 from syslogauth.core.login import Grant
 from syslogauth.doctor import examine, followed, maps, table
 from syslogauth.doctor.finding import Finding, Level
-from syslogauth.doctor.site import Answer, WatchedMap
+from syslogauth.doctor.site import RESTART, START, Answer, WatchedMap
 from syslogauth.exports import hash9
 from tests.doctor import levels, looked_at, worst
 from tests.needs import need
@@ -54,6 +54,9 @@ def test_a_followed_file_is_tried_as_the_daemons_user(passable: Path) -> None:
     assert [FAIL] == levels(followed.check(site))
     os.chown(log, 0, group)
     assert [OK] == levels(followed.check(site))
+    as_started = looked_at(passable, files=(log,), now=0, figures={"file_readable": [({"file": str(log)}, 0.0)]})
+    (finding,) = followed.check(as_started)
+    assert (FAIL, RESTART) == (finding.level, finding.mend)
 
 
 # the map
@@ -156,12 +159,12 @@ def test_an_empty_map_that_nobody_keeps_harms_nobody(watched: WatchedMap) -> Non
 
 
 def test_a_map_that_does_not_agree_with_the_table_is_told_and_mended(site: Site) -> None:
-    """Through the real commands: `export --check` and, to mend it, `export`."""
+    """Through the real commands. Nobody keeps the map: what mends it is a start, which writes it as `export` does."""
     site.log_in(A)
     site.map.write_bytes(hash9.render({b"203.0.113.9"}))
     told = looked_at(site.directory, config_file=str(site.config), state_directory=site.state, maps=(WatchedMap(site.map),))
     (finding,) = [found for found in maps.check(told) if found.subject == "map and table"]
-    assert (FAIL, "syslogauth export") == (finding.level, finding.mend)
+    assert (FAIL, START) == (finding.level, finding.mend)
     assert 0 == site.ask("export").returncode
     assert [OK] == levels(maps.check(told), "map and table")
 
@@ -257,3 +260,4 @@ def test_the_reading_says_what_it_found(site: Site, capfd: pytest.CaptureFixture
     assert 0 == examine.main(str(site.state))
     first, second = map(json.loads, capfd.readouterr().out.splitlines())
     assert (1, []) == (first["entries"], second["problems"])
+    assert site.table().sizes()["map_size_bytes"] == first["map_size_bytes"]

@@ -13,7 +13,7 @@ from syslogauth.doctor.selector import selected
 from syslogauth.doctor.syslogd import addresses, configuration, flags, judge, line_for, servers
 from syslogauth.settings import Endpoint
 from tests.appliance import REPOSITORY
-from tests.doctor import looked_at
+from tests.doctor import levels, looked_at
 
 ALL = frozenset(FACILITIES)
 HERE = Endpoint("127.0.0.1", 5140)
@@ -187,6 +187,12 @@ def test_the_syslogd_that_runs_counts_and_the_file_that_it_was_told(tmp_path: Pa
 def test_where_no_syslogd_is_known_that_is_said(tmp_path: Path) -> None:
     (finding,) = list(syslogd.check(looked_at(tmp_path)))
     assert (Level.WARN, True) == (finding.level, finding.text.startswith("no configuration of a syslogd"))
+
+
+def test_who_listens_to_no_port_needs_no_forwarding_line(tmp_path: Path) -> None:
+    site = looked_at(tmp_path, udp=(), files=(tmp_path / "mail.log",))
+    write(tmp_path, rsyslog.CONF, "mail.* /var/log/mail.log\n")
+    assert [] == levels(syslogd.check(site), syslogd.SUBJECT)
 
 
 # what is said of it

@@ -51,6 +51,13 @@ def test_every_line_is_counted_once_under_the_name_of_its_file(host: Host) -> No
     assert str(host.log) == entry.peer
 
 
+def test_our_own_lines_are_counted_as_ours(host: Host) -> None:
+    """By which `doctor --send` sees that what syslogd writes is read."""
+    host.write(f"{stamp(0)} mail1 syslogauth: doctor 1", f"{stamp(0)} mail1 syslogauth[7]: doctor 2")
+    host.read()
+    assert 2 == host.intake.tally.outcomes["own_message"]
+
+
 UW = "mail1 imapd[86]: Login user=bob host=[192.0.2.25]"
 
 

@@ -182,6 +182,16 @@ def test_addresses_that_are_named_are_in_the_configuration_and_in_the_socket(mad
     assert "systemctl enable --now syslogauth.socket syslogauth.service" in init(root, *words).stdout
 
 
+def test_whoever_listens_to_others_goes_on_listening_to_this_host(made: Made) -> None:
+    assert '\n    udp = ["127.0.0.1:5140", "192.0.2.1:5140"]\n' in init(made(*DEBIAN, *SENDMAIL)).stdout
+
+
+def test_the_certificates_of_the_examples_lie_beside_the_configuration(made: Made) -> None:
+    text = init(made(*DEBIAN, *SENDMAIL), "--print", "/etc/syslogauth.toml").stdout
+    assert '# key = "/etc/syslogauth/key.pem"\n' in text
+    assert '"/usr/local/etc/syslogauth/' not in text
+
+
 def test_a_host_without_sendmail_has_its_map_in_the_state_directory(made: Made) -> None:
     root = made(*DEBIAN)
     answer = told(root)
