@@ -114,11 +114,11 @@ def receive(directory: Path) -> Iterator[Workload]:
     yield workload("Qpopper login", [qpopper.format(number, number >> 8, number & 255).encode() for number in users], SLOTS)
 
     lines = [entry.line() for entry in corpus(0.05, 6 * SLOTS)]
-    reader, clock = intake(), LineClock(NOW)
+    reader, clock = intake().lines, LineClock(NOW)
 
     def read(block: Sequence[bytes]) -> None:
         granted = sum(
-            verdict.grant is not None for _, verdict in reader.judge_lines(Batch.of_lines(b"".join(block)), clock.at, escaped=False)
+            verdict.grant is not None for _, verdict in reader.judge_all(Batch.of_lines(b"".join(block)), clock.at, escaped=False)
         )
         assert granted == len(block) // 20, f"{granted} grants of {len(block)} lines"
 

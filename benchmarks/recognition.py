@@ -116,7 +116,7 @@ def _ours(cases: Iterable[Case]) -> Iterator[set[str]]:
     intake = Intake(Sources(Networks(("127.0.0.0/8",)), frozenset({"mail"})), Policy(1800.0, frozenset({"imap", "pop3"})))
     for case in cases:
         now += BETWEEN_CASES_SECONDS
-        verdicts = [intake.judge_line(line.encode(), lambda stamp, now=now: now, escaped=True) for line in case.lines]  # type: ignore[misc]
+        verdicts = [intake.lines.judge(line.encode(), lambda stamp, now=now: now, escaped=True) for line in case.lines]  # type: ignore[misc]
         yield {canonical(verdict.login.address) for verdict in verdicts if verdict.login}
 
 

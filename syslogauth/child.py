@@ -102,7 +102,7 @@ class Child:
             if self._stopping.is_set() and (code == 0 or self._maps == "keep" or time.monotonic() >= self._deadline):
                 return code == 0
             deaths = 1 if time.monotonic() - began > SETTLED_SECONDS else deaths + 1
-            pause = PAUSES_SECONDS[min(deaths, len(PAUSES_SECONDS)) - 1]
+            pause = PAUSES_SECONDS[0 if self._stopping.is_set() else min(deaths, len(PAUSES_SECONDS)) - 1]
             self.restarts += 1
             if code == os.EX_DATAERR:
                 self.gave_up(self)
@@ -115,7 +115,7 @@ class Child:
     async def _wait(self, seconds: float) -> None:
         """That long, but no longer than to the beginning of a stop; a stop that has begun is not waited for again."""
         if self._stopping.is_set():
-            await asyncio.sleep(PAUSES_SECONDS[0])
+            await asyncio.sleep(seconds)
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)

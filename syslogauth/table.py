@@ -12,38 +12,25 @@ batches come again in any order with the same result. Denials beat every grant. 
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from syslogauth import changelog, denials, holds, positions
 from syslogauth.backup import Row, lines
 from syslogauth.core.login import Closed, Grant, Opened
 from syslogauth.denials import Network
 from syslogauth.environment import SLICE, Environment, TableError, View
-from syslogauth.grants import Records, Times, by_login, delete, login_texts
-from syslogauth.limits import Brakes, Limits, build
+from syslogauth.grants import Records, delete
+from syslogauth.limits import Limits, build
 from syslogauth.merge import merge
 from syslogauth.nameless import forget_users
-from syslogauth.record import FOR_EVER_MS, LOGIN, MANUAL, U64, Bounds, Entry, decode, ms, texts
+from syslogauth.record import FOR_EVER_MS, MANUAL, U64, Bounds, Entry, decode, ms, texts
 from syslogauth.standing import Standing, held_ms, kept_bounds, live_until, standing
+from syslogauth.store import Committed, Rules, store
 from syslogauth.sweep import flush, settle, sweep
 
 __all__ = ["Committed", "Standing", "Table", "TableError"]
-
-
-class Committed(NamedTuple):
-    """What a batch of grants became."""
-
-    new: int = 0
-    refreshed: int = 0
-    denied: int = 0
-    revoked: int = 0
-    full: int = 0
-    user_limit: int = 0
-    prefix_limit: int = 0
-    rate_limit: int = 0
 
 
 class Table:
@@ -107,45 +94,11 @@ class Table:
         """Store a batch of logins, then of openings and ends of sessions, in one transaction, durable on return (see `metasync`); with
         it the positions in followed files after them (`read_to`). Raises TableError, and then nothing of it is stored.
         """
-        counts, times, now_ms = dict.fromkeys(Committed._fields, 0), Times(), ms(now)
-        changed: list[bytes] = []
-        grants = list(grants)
+        grants, rules = list(grants), Rules(self.bounds, self.limits, self.max_addresses)
         with self._environment.begin(write=True) as view:
-            records = Records(view, [grant.address for grant in grants])
-            flushed = view.time("meta", b"flushed_at")
-            denied, revoked = view.had("denies") or view.had("denied_networks"), view.had("revoked")
-            brakes = Brakes(view, records, self.limits, self.bounds, now_ms)
-            room = self.max_addresses - view.count("grants") if len(records.found) < len(grants) else 0  # asked of new addresses alone
-            for address, expires_at, granted_at, service, server, user, hostname, peer, count in grants:  # by name takes 0.4 us more
-                until_ms, granted_ms = times[expires_at], times[granted_at]
-                said = login_texts(service, server, user, hostname, peer)
-                record = records.found.get(address)
-                if denied and denials.until(view, address) > now_ms:
-                    became = "denied"
-                elif granted_ms <= flushed or (revoked and granted_ms <= view.time("revoked", address)):
-                    became = "revoked"
-                elif record is None and room <= 0:
-                    became = "full"
-                elif record is not None and (
-                    records.renew(address, now_ms, LOGIN, until_ms, granted_ms, count, said)
-                    or (
-                        held_ms(view, self.bounds, address, now_ms) > now_ms
-                        and records.renew(address, 0, LOGIN, until_ms, granted_ms, count, said)
-                    )
-                ):
-                    became = "refreshed"
-                elif not (became := brakes.stop(address, crowd := by_login(user) if records.indexed else b"", counts["new"])):
-                    became = "new"
-                    records.enter(address, LOGIN, until_ms, granted_ms, count, said, crowd)
-                    room -= record is None
-                    changed.append(address)
-                counts[became] += 1
-            records.write()
-            brakes.keep(counts["new"])
-            self._log(view, changed + self._follow(view, sessions, records.written, now_ms))
-            for path, position in read_to:
-                positions.keep(view, path, position)
-        return Committed(**counts)
+            committed, refused = store(view, rules, grants, sessions, read_to, ms(now))
+        self.sessions_refused += refused
+        return committed
 
     def grant(self, address: bytes, seconds: float, note: str, now: float) -> bool:
         """A manual grant, at most the bound of its kind; False where the address is denied."""
@@ -303,24 +256,6 @@ class Table:
             counts = {"entries": view.count("grants"), "denies": denies, "sessions": view.count("sessions")}
         used, whole = self._environment.used_bytes()
         return {**counts, "used_bytes": used, "map_size_bytes": whole}
-
-    # the parts
-
-    def _follow(self, view: View, sessions: Iterable[Opened | Closed], granted: Container[bytes], now_ms: int) -> list[bytes]:
-        """Take the openings and ends of sessions, as they came. Whose last session ended: his end is earlier than it was."""
-        longest_ms, most = ms(self.bounds.held_seconds), holds.SESSIONS_AN_ADDRESS * self.max_addresses
-        ended: list[bytes] = []
-        for event in sessions if longest_ms else ():
-            if isinstance(event, Closed):
-                ended += holds.closed(view, event, now_ms)
-                continue
-            may_relay = event.address in granted or (
-                view.get("grants", event.address) is not None and standing(view, self.bounds, event.address, now_ms).until_ms > 0
-            )
-            taken, gone = holds.opened(view, event, may_relay, longest_ms, now_ms, most)
-            self.sessions_refused += not taken
-            ended += gone
-        return ended
 
     def _log(self, view: View, addresses: Sequence[bytes]) -> None:
         changelog.append(view.txn, view.database("changes"), addresses)

@@ -23,7 +23,8 @@ from syslogauth.cli.site import address_of, configuration
 from syslogauth.config import Config
 from syslogauth.core.address import canonical
 from syslogauth.core.formats.nearest import Explanation, explain
-from syslogauth.core.intake import Intake, Verdict
+from syslogauth.core.intake import Intake
+from syslogauth.core.judge import Verdict
 from syslogauth.core.linetime import LineClock
 from syslogauth.core.login import Refusal
 from syslogauth.core.message import parse
@@ -127,7 +128,7 @@ def _judged(intake: Intake, lines: Iterable[bytes], arguments: argparse.Namespac
         if arguments.peer:
             yield datagram, intake.judge(datagram, arguments.peer, time.time())
         else:
-            yield datagram, intake.judge_line(datagram, clock.at, escaped=not arguments.unescaped)
+            yield datagram, intake.lines.judge(datagram, clock.at, escaped=not arguments.unescaped)
 
 
 def _sentence(verdict: Verdict, why: Explanation, line: bytes) -> str:
@@ -161,7 +162,7 @@ def _missed(config: Config, intake: Intake, arguments: argparse.Namespace) -> in
                 mtime = size_and_mtime(log)[1]
                 clock = LineClock(min(time.time(), mtime or time.time()))
                 for line in lines_of(log):
-                    missed.add(intake.judge_line(line, clock.at, escaped=escaped), line)
+                    missed.add(intake.lines.judge(line, clock.at, escaped=escaped), line)
         except (OSError, EOFError, zlib.error) as error:
             raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", unreadable_code(error)) from None
     print(json.dumps(missed.rows()) if arguments.json else "\n".join(missed.report()) or "nothing was missed")

@@ -10,7 +10,7 @@ from syslogauth.core.formats import Recogniser
 from syslogauth.core.formats.grammar import printable
 from syslogauth.core.formats.looks import shape
 from syslogauth.core.formats.nearest import Explanation, explain
-from syslogauth.core.intake import UNBELIEVED, Verdict
+from syslogauth.core.judge import UNBELIEVED, Verdict
 
 CAPACITY = 1000  # groups
 

@@ -95,7 +95,7 @@ def _replay(path: str, log: BinaryIO, intake: Intake, table: Table | None, tally
     with progress(path, size) as advance:
         for block, position in blocks(log):
             batch, read = Batch.of_lines(block), 0
-            for number, verdict in intake.judge_lines(batch, time_of, escaped=escaped):
+            for number, verdict in intake.lines.judge_all(batch, time_of, escaped=escaped):
                 read += 1
                 tally.outcomes[verdict.outcome] += 1
                 if verdict.login:

@@ -7,9 +7,10 @@ A batch is valid until its listener reads the next one into the same buffer.
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, repeat
+from itertools import accumulate, compress, repeat
 from operator import add
 
+from syslogauth.core.message import MAX_DATAGRAM_BYTES
 from syslogauth.core.peers import Peer
 
 Source = tuple[str, int]  # what recvfrom() gives: host and port; IPv6 adds flow and scope, which are not read
@@ -54,6 +55,14 @@ class Batch:
     def datagram(self, number: int) -> bytes:
         start = self.starts[number]
         return bytes(self.buffer[start : start + self.lengths[number]])
+
+    def suspects(self, gate: Callable[..., object]) -> list[int]:
+        """The numbers of the datagrams that must be read. What is too long is no noise either, whatever it is."""
+        ends = map(add, self.starts, self.lengths)
+        suspects = list(compress(range(len(self)), map(gate, repeat(self.buffer), self.starts, ends)))
+        if max(self.lengths, default=0) > MAX_DATAGRAM_BYTES:
+            suspects = sorted({*suspects, *(number for number, length in enumerate(self.lengths) if length > MAX_DATAGRAM_BYTES)})
+        return suspects
 
     def found(self, pattern: re.Pattern[bytes], number: int) -> re.Match[bytes] | None:
         """The whole datagram as the pattern has it, matched where it lies."""

@@ -48,7 +48,7 @@ def gate_pattern(recogniser: Recogniser, facilities: frozenset[str], *, logouts:
 @lru_cache(maxsize=8)
 def line_gate_pattern(recogniser: Recogniser, *, logouts: bool) -> re.Pattern[bytes]:
     """The same for a line of a file, which may begin with svlogd's stamp, and end in any facility, and be of a server's own log."""
-    more = dict.fromkeys((recogniser.file_app_names - recogniser.app_names) | {b"syslogd"}, rb"[\[: ]")
+    more = dict.fromkeys((recogniser.file_app_names - recogniser.app_names) | {b"syslogd", OWN_APP_NAME}, rb"[\[: ]")
     before = rb"(?><\d{1,3}>|(?:@[0-9a-f]{24} |\d{4}-\d\d-\d\d_\S{8,20} )?(?:[a-z0-9]{2,8}\.[a-z]{3,7}: )?)"
     return re.compile(rb"(?!" + before + _noise(recogniser, more, logouts) + rb")")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from syslogauth.child import EMPTYING_SECONDS, HUNG_SECONDS, LOOK_SECONDS, SILENT_LOOKS
-from syslogauth.processes import BEAT_LIMIT_SECONDS
 from syslogauth.notify import FEEDS, READY_LIMIT_SECONDS
+from syslogauth.processes import BEAT_LIMIT_SECONDS
 from tests.appliance import clean_environment
 from tests.deadline import wait_until
 from tests.needs import need

@@ -17,7 +17,8 @@ from syslogauth.core import formats
 from syslogauth.core.address import Networks, canonical, pack
 from syslogauth.core.batch import Batch, Source
 from syslogauth.core.formats import Recogniser
-from syslogauth.core.intake import Intake, Tally, Verdict
+from syslogauth.core.intake import Intake, Tally
+from syslogauth.core.judge import Verdict
 from syslogauth.core.login import GRANT, OUTCOMES, Login, Refusal
 from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy
@@ -81,9 +82,8 @@ class Receivers:
     without the gate, and one whose file may hold split messages."""
 
     def __init__(self, recogniser: Recogniser = formats.ALL) -> None:
-        self.single, self.batched, self.strict, self.lines, self.strict_lines, self.split_lines = (
-            Intake(SOURCES, POLICY, recogniser) for _ in range(6)
-        )
+        self.single, self.batched, self.strict, self.strict_lines = (Intake(SOURCES, POLICY, recogniser) for _ in range(4))
+        self.lines, self.split_lines = (Intake(SOURCES, POLICY, recogniser).lines for _ in range(2))
         self.now = 0.0
 
     def check(self, data: bytes) -> list[Verdict]:
@@ -138,13 +138,13 @@ class Receivers:
         return list(grants)
 
     def _read_line(self, line: bytes) -> None:
-        read = self.lines.judge_line(line, lambda stamp: self.now, escaped=True)
+        read = self.lines.judge(line, lambda stamp: self.now, escaped=True)
         strict = self.strict_lines.judge(line, ESCAPES_WITHOUT_PRIORITY, self.now)
         assert read.outcome in OUTCOMES
         same = (read.outcome, read.login) == (strict.outcome, strict.login)
         noise = strict.outcome == Refusal.UNLISTED_FACILITY or self._is_noise(strict)  # a file's gate takes any <PRI>
         assert same or (read.outcome == Refusal.NOT_LOGIN and noise), f"{read} of a line, {strict} without the gate"
-        split = self.split_lines.judge_line(line, lambda stamp: self.now, escaped=False)
+        split = self.split_lines.judge(line, lambda stamp: self.now, escaped=False)
         assert split.login in (None, read.login), "what may be split gave a login that what is whole does not give"
 
 

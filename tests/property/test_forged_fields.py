@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from syslogauth.core import formats
 from syslogauth.core.address import Networks, pack
 from syslogauth.core.formats.grammar import Format, any_prefix
-from syslogauth.core.intake import Intake, Verdict
+from syslogauth.core.intake import Intake
+from syslogauth.core.judge import Verdict
 from syslogauth.core.login import GRANT
 from syslogauth.core.peers import Sources
 from syslogauth.core.policy import Policy

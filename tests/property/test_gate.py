@@ -154,7 +154,7 @@ def test_a_login_of_a_file_passes_its_gate(header: bytes) -> None:
 @given(datagram=st.one_of(composed(), strewn(), altered()))
 def test_what_the_gate_of_files_takes_for_noise_is_noise(datagram: bytes) -> None:
     for line in (datagram, datagram.removeprefix(b"<22>")):
-        verdict = Intake(SOURCES, POLICY).judge_line(line, lambda stamp: 0.0, escaped=True)
+        verdict = Intake(SOURCES, POLICY).lines.judge(line, lambda stamp: 0.0, escaped=True)
         if not LINE_GATE.match(line):
             assert verdict.outcome in NOISE | {Refusal.UNLISTED_FACILITY}  # of a file every facility is looked at
             assert verdict.login is None

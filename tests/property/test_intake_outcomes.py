@@ -106,7 +106,7 @@ def test_each_datagram_of_a_stream_has_one_outcome_and_each_session_its_login_or
                 assert isinstance(event, Closed)
                 assert outcome in (Refusal.LOGOUT, Refusal.SESSION_END)
     assert len(stream) == one.tally.received == sum(one.tally.outcomes.values())
-    assert len(one._joins) <= one.tally.outcomes[Refusal.CONNECTED]
+    assert len(one._judge.joins) <= one.tally.outcomes[Refusal.CONNECTED]
 
 
 @settings(deadline=None, max_examples=200)
@@ -135,7 +135,7 @@ def test_how_datagrams_fall_into_batches_makes_no_difference(batch: list[tuple[b
 @settings(deadline=None, max_examples=400)
 @given(line=datagrams, escaped=st.booleans())
 def test_a_line_of_a_file_has_one_outcome_and_a_time(line: bytes, escaped: bool) -> None:
-    assert Intake(SOURCES, POLICY).judge_line(line, lambda stamp: 0.0, escaped=escaped).outcome in OUTCOMES
+    assert Intake(SOURCES, POLICY).lines.judge(line, lambda stamp: 0.0, escaped=escaped).outcome in OUTCOMES
     message = parse(line, needs_priority=False)
     clock = LineClock(1e9)
     assert isinstance(clock.at(message.timestamp if isinstance(message, Message) else line), float)

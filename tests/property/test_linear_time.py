@@ -193,7 +193,7 @@ def test_no_datagram_takes_the_whole_path_long(form: Format) -> None:
         for head, length in [*tried, *((text, length) for length in DOUBLING)]:
             line = stretched(header + head, unit, length)[:-1]
             assert quick(partial(one.feed, Batch.of([(line, PEER)]), 0.0), length), f"{head!r} and then {unit!r} for ever"
-            assert quick(partial(one.judge_line, line, lambda stamp: 0.0, escaped=True), length), f"{head!r} and then {unit!r} for ever"
+            assert quick(partial(one.lines.judge, line, lambda stamp: 0.0, escaped=True), length), f"{head!r} and then {unit!r} for ever"
 
 
 def test_a_flood_of_first_lines_costs_the_same_for_each() -> None:

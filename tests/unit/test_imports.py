@@ -23,7 +23,7 @@ LAYERS = (
     ("pipeline", "connections", "following"),
     ("control", "maps", "roster", "listeners", "ledger", "committer", "vitals"),
     ("table", "publish", "config", "metrics", "logs", "tidings"),
-    ("merge", "nameless"),
+    ("merge", "nameless", "store"),
     ("backup", "importing", "limits", "sweep", "blocks", "maplock", "addresses", "agenda", "duty"),
     ("standing", "reading"),
     ("changelog", "denials", "grants", "holds", "positions", "settings", "exports", "certificates"),
@@ -34,7 +34,8 @@ LAYERS = (
 )
 CORE_LAYERS = (
     ("intake",),
-    ("gate", "usual", "batch", "tally"),
+    ("lines",),
+    ("judge", "gate", "usual", "batch", "tally"),
     ("formats", "policy", "linetime", "peers", "recent", "sessions", "refusals", "framing"),
     ("message", "address"),
     ("login",),

@@ -186,7 +186,7 @@ def test_only_the_named_sources_may_leave_the_priority_out(prefix: bytes) -> Non
 
 @pytest.mark.parametrize(("escaped", "outcome"), [(True, "grant"), (False, Refusal.UNESCAPED_SOURCE)])
 def test_a_line_of_a_file_needs_no_peer_and_no_priority(escaped: bool, outcome: str) -> None:
-    assert outcome == new().judge_line(b"Nov 22 10:28:45 mail1 " + UW, lambda stamp: NOW, escaped=escaped).outcome
+    assert outcome == new().lines.judge(b"Nov 22 10:28:45 mail1 " + UW, lambda stamp: NOW, escaped=escaped).outcome
 
 
 def test_judging_counts_nothing() -> None:
@@ -261,5 +261,5 @@ def test_the_lines_of_all_sequences_may_come_between_one_another() -> None:
 
 def test_a_tag_of_a_server_s_own_log_is_believed_in_a_file_and_not_from_the_network() -> None:
     line = b"Nov 22 10:28:45 imap-login: Info: Login: user=<bob>, method=PLAIN, rip=192.0.2.25, lip=192.0.2.1, mpid=80"
-    outcome_of_file, outcome_of_datagram = new().judge_line(line, lambda stamp: NOW, escaped=True), new().judge(line, SOCKLOG, NOW)
+    outcome_of_file, outcome_of_datagram = new().lines.judge(line, lambda stamp: NOW, escaped=True), new().judge(line, SOCKLOG, NOW)
     assert ("grant", Refusal.NOT_LOGIN) == (outcome_of_file.outcome, outcome_of_datagram.outcome)

@@ -235,14 +235,14 @@ def test_first_lines_are_swept_with_the_rest() -> None:
     one = new()
     one.feed(Batch.of([(MAIL1 + FIRST, (PEER, 514))]), NOW)
     one.feed(Batch.of([(MAIL1 + NOISE, (OTHER, 514))]), NOW + JOIN_SECONDS + SWEEP_SECONDS)
-    assert 0 == len(one._joins)
+    assert 0 == len(one._judge.joins)
 
 
 def test_a_clock_that_was_set_back_does_not_put_off_the_sweeping() -> None:
     one = new()
     one.feed(Batch.of([(MAIL1 + FIRST, (PEER, 514))]), NOW)
     one.feed(Batch.of([(MAIL1 + NOISE, (OTHER, 514))]), NOW - 86400)
-    assert 0 == len(one._joins)
+    assert 0 == len(one._judge.joins)
 
 
 # what looks like a login and is none of the known ones

@@ -194,7 +194,7 @@ def test_hostnames_of_one_peer_do_not_fill_the_memory(monkeypatch: pytest.Monkey
     monkeypatch.setattr(recent, "CAPACITY_OF_ONE", 4)
     one = new()
     fed(one, *(at(0, STAMP + b"mail%d " % n + UW) for n in range(20)))
-    assert [b"mail0", b"mail1", b"mail2", b"mail3"] == list(one._recent.hosts[PEER].repeatable)
+    assert [b"mail0", b"mail1", b"mail2", b"mail3"] == list(one._judge.recent.hosts[PEER].repeatable)
 
 
 def test_senders_of_one_listed_network_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_senders_of_one_listed_network_do_not_fill_the_memory(monkeypatch: pytes
     one = new()
     senders = [f"10.0.1.{n}" for n in range(20)]
     assert [GRACE] * 20 == fed(one, *(at(0, STAMP + UW, sender) for sender in senders))
-    assert senders[:4] == list(one._recent.hosts)
+    assert senders[:4] == list(one._judge.recent.hosts)
     assert [GRACE + 30] * 4 == fed(one, *(at(30, STAMP + SUMMARY, sender) for sender in senders))
 
 
@@ -210,9 +210,9 @@ def test_what_no_summary_can_renew_any_more_is_swept_whoever_sends_next() -> Non
     one = new()
     fed(one, at(0, MAIL1 + UW), at(0, MAIL1 + UW, OTHER), at(100, MAIL2 + UW))
     fed(one, at(REPEAT_SECONDS + 1, MAIL1 + NOISE, "10.0.0.3"))
-    assert {PEER: [b"mail2"]} == {host: list(of.repeatable) for host, of in one._recent.hosts.items()}
+    assert {PEER: [b"mail2"]} == {host: list(of.repeatable) for host, of in one._judge.recent.hosts.items()}
     fed(one, at(REPEAT_SECONDS + 101 + intake.SWEEP_SECONDS, MAIL1 + NOISE, "10.0.0.3"))
-    assert {} == one._recent.hosts
+    assert {} == one._judge.recent.hosts
 
 
 def test_a_memory_that_was_swept_has_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
