@@ -101,8 +101,10 @@ def test_a_peer_is_named_with_its_sender_and_one_that_never_sent_is_not(story: l
 
 def test_refusals_of_both_receivers_are_one_line_with_what_mends_them(story: list[dict[str, Any]]) -> None:
     forged, unlisted = one(story, "refused: control bytes in a message"), one(story, "refused: sender not in listen.peers")
-    assert ("control_bytes", HEARD, 8, "127.0.0.1") == tuple(forged[key] for key in ("reason", "peer", "messages", "sender"))
-    assert ("unlisted_peer", UNLISTED, 2, UNLISTED) == tuple(unlisted[key] for key in ("reason", "peer", "messages", "sender"))
+    assert ("control_bytes", HEARD, "127.0.0.1") == tuple(forged[key] for key in ("reason", "peer", "sender"))
+    assert ("unlisted_peer", UNLISTED, UNLISTED) == tuple(unlisted[key] for key in ("reason", "peer", "sender"))
+    # the first line is said at once: what came after it, by the other receiver's next beat, is for the line a minute later
+    assert [True, True] == [1 <= forged["messages"] <= 8, 1 <= unlisted["messages"] <= 2]
     assert f'if it is one of your mail servers, add "{UNLISTED}" to listen.peers' == unlisted["mend"]
 
 
