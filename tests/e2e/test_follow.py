@@ -76,6 +76,11 @@ mail.info action(type="omfile" file="{self.log}" template="RSYSLOG_TraditionalFi
             enough.set()
             thread.join()
 
+    def goes_on(self, messages: int) -> None:
+        """Wait until the load has brought so many more."""
+        enough = self.sent + messages // 10
+        wait_until(lambda: self.sent >= enough, "more messages to be sent")
+
     def send(self, logins: int) -> None:
         for number in range(self.sent, self.sent + logins):
             self.socket.send(LOGIN.format(number=number, address=FIRST + number).encode())
@@ -145,7 +150,7 @@ def test_renamed_logs_are_read_to_the_end_under_load_through_kills(host: MailHos
     host.site.start()
     with host.load():
         for how, then in rotations:
-            threading.Event().wait(0.7)  # the load goes on
+            host.goes_on(700)
             host.rotate(f"{how}\n{hup}")
             then(host.site)
     host.counts_each_once()
@@ -156,7 +161,7 @@ def test_truncated_logs_are_read_to_the_end_in_their_copies(host: MailHost) -> N
     host.site.start()
     for how, killed in (("copytruncate\nnocompress", False), ("copytruncate\nnocompress", True), ("copytruncate\ncompress", True)):
         with host.load():
-            threading.Event().wait(0.3)
+            host.goes_on(300)
         reader = host.site.child("streams")
         os.kill(reader, signal.SIGSTOP)
         host.send(100)
