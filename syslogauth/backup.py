@@ -20,7 +20,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from syslogauth import __version__, denials, holds
 from syslogauth.core.address import canonical, pack
@@ -119,6 +119,11 @@ def _rows(environment: Environment) -> Iterator[dict[str, Any] | None]:
         opened, until, grace, sessions = SESSION.unpack_from(packed)
         who = canonical(packed[SESSION.size :])
         yield {"session": key.hex(), "address": who, "opened": opened, "held_until": until, "grace": grace, "sessions": sessions}
+
+
+def lines_of(file: IO[bytes]) -> Iterator[bytes]:
+    """Its lines, for read(). Of one that is too long no more than shows it: a small `.gz` may hold one of any length."""
+    return iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
 
 
 def read(text: Iterable[bytes]) -> Iterator[Row]:

@@ -20,8 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from syslogauth.backup import NAMES, DamageError, read
+from syslogauth.backup import NAMES, DamageError, lines_of, read
 from syslogauth.cli import CommandError
+from syslogauth.cli.listing import escaped
 from syslogauth.cli.site import audit, configuration, open_table, warn_without_keeper
 from syslogauth.config import Config
 from syslogauth.merge import OUTCOMES
@@ -61,9 +62,9 @@ def restore(arguments: argparse.Namespace, config: Config) -> int:
     path = arguments.file
     with opened(path) as text:  # before the table, which makes root its owner: who may not read the file
         try:
-            counts = Counter(NAMES[type(row)] for row in read(text))
+            counts = Counter(NAMES[type(row)] for row in read(lines_of(text)))
         except DamageError as error:
-            raise CommandError(f"{path}: {error}; nothing of it is stored", os.EX_DATAERR) from None
+            raise CommandError(f"{path}: {escaped(str(error))}; nothing of it is stored", os.EX_DATAERR) from None
         except (OSError, EOFError, zlib.error) as error:
             raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}; nothing of it is stored", os.EX_DATAERR) from None
         if arguments.nowrite:
@@ -72,7 +73,9 @@ def restore(arguments: argparse.Namespace, config: Config) -> int:
             print(json.dumps(done) if arguments.json else f"{path}: {said or 'nothing'}; nothing stored (--nowrite)")
             return os.EX_OK
         text.seek(0)
-        rows = read(text) if config.policy.store_users else without_users(read(text))
+        rows = read(lines_of(text))
+        if not config.policy.store_users:
+            rows = without_users(rows)
         became = open_table(config).merge(rows, time.time())
     audit(config, "restore", file=path, rows=counts.total())
     warn_without_keeper(config)

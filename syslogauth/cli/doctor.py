@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from syslogauth.assembly import maps_of
 from syslogauth.cli import EX_NO
+from syslogauth.cli.listing import escaped
 from syslogauth.cli.scrape import scrape
 from syslogauth.config import Config, ConfigError, load
 from syslogauth.doctor import configuration
@@ -68,6 +69,7 @@ def site_of(config: Config, file: str, mistakes: tuple[str, ...] = (), *, send: 
         on_stop=config.policy.on_stop,
         silent_after_seconds=config.log.silent_after_seconds or float("inf"),
         scrape=lambda: scrape(config.metrics.listen),
+        max_addresses=config.policy.max_addresses,
         mistakes=mistakes,
         send=send,
         figures=scrape(config.metrics.listen),
@@ -77,6 +79,6 @@ def site_of(config: Config, file: str, mistakes: tuple[str, ...] = (), *, send: 
 def _tell(finding: Finding) -> None:
     colour = COLOURS[finding.level] if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ""
     level = f"\x1b[{colour}m{finding.level:<4}\x1b[0m" if colour else f"{finding.level:<4}"
-    print(f"{level} {finding.subject}: {finding.text}", flush=True)
+    print(f"{level} {finding.subject}: {escaped(finding.text)}", flush=True)
     if finding.mend and finding.level is not Level.OK:
-        print(f"       mend: {finding.mend}", flush=True)
+        print(f"       mend: {escaped(finding.mend)}", flush=True)

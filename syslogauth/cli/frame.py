@@ -148,7 +148,7 @@ def _newest(rows: list[dict[str, Any]], now: float, width: int) -> Grid:
     grid.columns[0].width = 39 if width >= WIDE_ADDRESS else 16
     for row in rows:
         left = "ever" if row["expires_at"] is None else _span(row["seconds_left"])
-        who = (row["service"] or "-", row["server"] or row["kind"], escaped(row["hostname"]) or "-", escaped(row["user"]) or "-")
+        who = (escaped(text) or "-" for text in (row["service"], row["server"] or row["kind"], row["hostname"], row["user"]))
         grid.add_row(*map(Text, (row["address"], _ago(row["granted_at"], now), left, *who)))
     return grid
 

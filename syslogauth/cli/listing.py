@@ -170,8 +170,9 @@ def _print_table(rows: Iterator[dict[str, Any]], now: float) -> None:
     print(fit("ADDRESS", "LEFT", "KIND", "SERVICE", "SERVER", "LOGINS", "HOST", "USER"))
     for row in rows:
         left = "-" if row["expires_at"] is None else f"{row['expires_at'] - now:.0f}s"
-        said = (row["kind"], row["service"] or "-", row["server"] or "-", str(row["count"]), escaped(row["hostname"]) or "-")
-        print(fit(row["address"], left, *said, escaped(row.get("comment") or row["user"]) or "-"))
+        texts = (row["service"], row["server"], row["hostname"], row.get("comment") or row["user"])
+        service, server, hostname, user = (escaped(text) or "-" for text in texts)
+        print(fit(row["address"], left, row["kind"], service, server, str(row["count"]), hostname, user))
 
 
 def _whole(address: str, left: str, kind: str, service: str, server: str, logins: str, host: str, user: str) -> str:

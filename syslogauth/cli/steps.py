@@ -5,6 +5,7 @@ are undone by what the manual says of an uninstallation.
 """
 
 import os
+import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -108,8 +109,13 @@ def _file(host: Host, what: str, path: str, text: str, mode: int = 0o644) -> Ste
     def make() -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("x") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), mode)
+            try:
+                file.write(text)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+            except OSError:  # half of it would be taken for the administrator's own the next time
+                place.unlink()
+                raise
 
     there = ""
     if os.path.lexists(place):
@@ -152,6 +158,8 @@ def _state(host: Host, place: Path, path: Path, mode: int) -> str:
         found = place.lstat()
     except OSError:
         return ""
+    if stat.S_ISLNK(found.st_mode):
+        return "it stays; to be put right: it is a symbolic link, and the file itself is to be there"
     user = host.user()
     mend = []
     if user is None or (found.st_uid, found.st_gid) != (user[0], 0):

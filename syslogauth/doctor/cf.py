@@ -7,7 +7,7 @@ file is read, by nothing; beside -o a -T counts for nothing; any `$#` of a check
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +129,9 @@ def _rule_faults(cf: Cf, line: MapLine, watched: WatchedMap, rebuild: str) -> It
     if blank := next((rule for rule in ours if rule.right is None), None):
         yield fail(SUBJECT, f"a rule of {RULESET} has blanks where a TAB must be: R{blank.left}", write(first))
         return
+    if relays := _for_everybody(ours):
+        text = f"R{relays.left} says `{relays.right}`, which lets everybody relay"
+        yield fail(SUBJECT, text, f"take it out of {RULESET} in the .mc; then: {rebuild}")
     looks = [number for number, rule in enumerate(ours) if f"$({line.name} " in (rule.right or "")]
     if not looks:
         elsewhere = sorted({rule.ruleset for rule in cf.rules if f"$({line.name} " in (rule.right or "")})
@@ -149,14 +152,29 @@ def _rule_faults(cf: Cf, line: MapLine, watched: WatchedMap, rebuild: str) -> It
     yield from _ends(after, line, tag, write, hit)
 
 
+def _for_everybody(ours: Sequence[Rule]) -> Rule | None:
+    """The rule that accepts whatever stands before it, or whoever is not in the map."""
+    for rule in ours:
+        left = rule.left.replace(" ", "")
+        if left in ("$*", "$+", "<?>") and _accepts(rule.right or ""):
+            return rule
+        if left == "<?>" and (rule.right or "").startswith(("$@", "$#")):  # who is not in the map has been told
+            return None
+    return None
+
+
+def _accepts(right: str) -> bool:
+    right = right.replace(" ", "").lower()
+    return right.startswith("$#") and not right.startswith(("$#error", "$#discard"))
+
+
 def _ends(after: list[Rule], line: MapLine, tag: str, write: Callable[[str], str], hit: str) -> Iterator[Finding]:
     """What the rules behind the look-up make of its results."""
     decides = next((rule for rule in after if rule.left.replace(" ", "") == f"$*{tag}"), None)
-    right = (decides.right or "").replace(" ", "") if decides else ""
     caught = after[: after.index(decides)] if decides else []
     if decides is None:
         yield fail(SUBJECT, f"no rule R$*{tag} stands behind the look-up: no listed address may relay", write(hit))
-    elif not right.startswith("$#") or right.startswith(("$#error", "$#discard")):
+    elif not _accepts(decides.right or ""):
         yield fail(SUBJECT, f"R$*{tag} says `{decides.right}`, which lets nobody relay", write(hit))
     elif all_taken := next((rule for rule in caught if rule.left == "$*" and (rule.right or "").startswith(("$@", "$#"))), None):
         yield fail(SUBJECT, f"R$* `{all_taken.right}` stands before R$*{tag}, and takes all", write(hit))

@@ -1,6 +1,7 @@
 """Every check, in the order in which their findings are told. A new one is a `check` of a file here, and its place in CHECKS."""
 
 from collections.abc import Callable, Iterator
+from subprocess import SubprocessError
 
 from syslogauth.doctor import clock, configuration, daemon, followed, maps, peers, place, roundtrip, sendmail, sockets, syslogd, table
 from syslogauth.doctor.finding import Finding, warn
@@ -27,5 +28,5 @@ def examine(site: Site) -> Iterator[Finding]:
     for name, check in CHECKS:
         try:
             yield from check(site)
-        except OSError as error:
+        except (OSError, SubprocessError) as error:
             yield warn(name, f"not looked at: {error}", AS_ROOT)

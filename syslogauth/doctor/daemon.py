@@ -5,13 +5,15 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 from syslogauth.doctor.finding import Finding, fail, ok, warn
-from syslogauth.doctor.site import START, Site
+from syslogauth.doctor.site import LOG, RELOAD, START, Site
 
 SUBJECT = "daemon"
 READY_SECONDS = 2.0
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever http_proxy says: it is our own daemon
 
 
 def runs(state_directory: Path) -> bool | None:
@@ -36,6 +38,9 @@ def check(site: Site) -> Iterator[Finding]:
     yield judge(runs(site.state_directory), None if site.figures is None else up, ready(site), site.metrics is not None)
     if site.figures is not None and not site.total("table_writable") and "table_writable" in site.figures:
         yield fail(SUBJECT, "its last commit to the table failed: the logins wait in memory", f"df -h {site.state_directory}")
+    if site.figures is not None and not site.total("config_last_reload_successful") and "config_last_reload_successful" in site.figures:
+        text = "refused its last reload, and goes on with the configuration of before; its log says why"
+        yield fail(SUBJECT, text, f"syslogauth check-config; then: {RELOAD}")
 
 
 def judge(running: bool | None, up: dict[str, float] | None, reason: str, has_metrics: bool) -> Finding:
@@ -48,11 +53,11 @@ def judge(running: bool | None, up: dict[str, float] | None, reason: str, has_me
             return warn(
                 SUBJECT, f"{what}; metrics.listen is empty, so that its figures cannot be looked at", 'metrics.listen = "127.0.0.1:9514"'
             )
-        return warn(SUBJECT, f"{what}, and its metrics do not answer", "look at its log; metrics.listen changes with a restart alone")
+        return warn(SUBJECT, f"{what}, and its metrics do not answer", f"{LOG}; metrics.listen changes with a restart alone")
     if down := sorted(name for name, value in up.items() if not value):
-        return fail(SUBJECT, f"not all of it is up: {', '.join(down)}", "look at its log")
+        return fail(SUBJECT, f"not all of it is up: {', '.join(down)}", LOG)
     if reason:
-        return fail(SUBJECT, f"is not ready: {reason}", "look at its log")
+        return fail(SUBJECT, f"is not ready: {reason}", LOG)
     return ok(SUBJECT, f"runs and is ready: {', '.join(sorted(up))}")
 
 
@@ -61,10 +66,10 @@ def ready(site: Site) -> str:
     if site.metrics is None or site.figures is None:
         return ""
     try:
-        with urllib.request.urlopen(f"http://{site.metrics}/-/ready", timeout=READY_SECONDS):
+        with DIRECT.open(f"http://{site.metrics}/-/ready", timeout=READY_SECONDS):
             return ""
     except urllib.error.HTTPError as error:
         with error:
             return error.read(1000).decode(errors="replace").strip()
-    except OSError as error:
-        return str(error)
+    except (OSError, HTTPException) as error:
+        return f"does not answer: {error}"

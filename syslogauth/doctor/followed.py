@@ -12,6 +12,7 @@ from syslogauth.doctor.site import ANSWER_SECONDS, AS_ROOT, RESTART, Site
 from syslogauth.ownership import owner_of
 
 SUBJECT = "file"
+ROOTS = ("root", "wheel", "0")  # whose members may do more than read logs: nobody is told to join them
 
 
 def check(site: Site) -> Iterator[Finding]:
@@ -55,6 +56,10 @@ def judge(
     subject = f"{SUBJECT} {path}"
     if readable is None:
         return warn(subject, f"whether {user} may read it was not looked at", AS_ROOT)
+    if not readable and group in ROOTS:
+        own = f'chgrp "$(id -gn {user})" {path} && chmod g+r {path}'
+        kept = "and so at each rotation (newsyslog.conf: root:syslogauth; logrotate: create 0640 root syslogauth)"
+        return fail(subject, f"{user}, as whom the daemon runs, may not read it", f"{own}, {kept}; let its group pass the way")
     if not readable:
         join = f"pw groupmod {group} -m {user}" if freebsd else f"usermod -aG {group} {user}"
         return fail(

@@ -141,7 +141,7 @@ def age(subject: str, seconds: float, keeper_runs: bool | None, watched: Watched
 
 def _agrees(site: Site) -> Iterator[Finding]:
     """What `export --check` says, in a process of its own: it goes on as the owner of the state directory."""
-    argv = [sys.executable, "-m", "syslogauth", "export", "--check"]
+    argv = [sys.executable, "-P", "-m", "syslogauth", "export", "--check"]
     said = ask([*argv, *(("--config", site.config_file) if site.config_file else ())], seconds=60.0)
     words = "; ".join(line.strip() for line in said.text.strip().splitlines()[:4]) or "says nothing"
     if said.code == os.EX_OK:

@@ -22,6 +22,7 @@ ACTION = re.compile(r"\baction\s*\((?P<words>[^)]*)\)", re.IGNORECASE)
 WORD = re.compile(r"([\w.]+)\s*=\s*\"([^\"]*)\"")
 INCLUDE = re.compile(r"\$IncludeConfig\s+(\S+)|include\s*\(\s*file\s*=\s*\"([^\"]+)\"", re.IGNORECASE)
 STOPS = re.compile(r"(?:^|[\s{;])(?:stop|~)\s*(?:$|[};])")
+QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
 CUTTING = "RSYSLOG_SyslogProtocol23Format"
 
 
@@ -66,7 +67,8 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
             start = number
         if line:
             parts.append(line)
-        open_ += sum(line.count(sign) for sign in "({") - sum(line.count(sign) for sign in ")}")
+        bare = QUOTED.sub("", line)
+        open_ += sum(bare.count(sign) for sign in "({") - sum(bare.count(sign) for sign in ")}")
         if open_ <= 0 and parts and not re.fullmatch(r"(?:if\b.*\bthen|" + SELECTOR.pattern + r")", " ".join(parts)):
             yield start, " ".join(parts)
             open_, parts = 0, []

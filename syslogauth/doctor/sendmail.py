@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from syslogauth.core.address import pack
 from syslogauth.doctor import cf, daemon
 from syslogauth.doctor.finding import Finding, Level, fail, ok, warn
 from syslogauth.doctor.site import AS_ROOT, START, Answer, Site, WatchedMap, ask
@@ -111,7 +112,10 @@ def chosen(keys: set[bytes], watched: WatchedMap) -> tuple[list[str], str]:
     """Clients that are in the map, at most one of each family, as sendmail writes them; and one that is not."""
     prefix = watched.key_prefix.lower()
     bare = sorted(key.decode("ascii", "replace").removeprefix(prefix) for key in keys)
-    families = ([key for key in bare if ":" not in key], [f"IPv6:{key[5:]}" for key in bare if key.startswith("ipv6:")])
+    families = (  # addresses alone: whoever wrote the map is not to speak to a sendmail that root runs
+        [key for key in bare if ":" not in key and pack(key)],
+        [f"IPv6:{key[5:]}" for key in bare if key.startswith("ipv6:") and pack(key[5:])],
+    )
     absent = next(text for text in (*ABSENT, "192.0.2.253") if text not in bare or text == "192.0.2.253")
     return [family[0] for family in families if family], absent
 

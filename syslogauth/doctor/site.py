@@ -1,5 +1,6 @@
 """What the checks are told of the site: values of the configuration, the running daemon's figures, and where the system's files are."""
 
+import math
 import subprocess
 import sys
 import time
@@ -13,9 +14,11 @@ from syslogauth.settings import Endpoint
 
 Figures = dict[str, list[tuple[dict[str, str], float]]]  # sample without `syslogauth_` -> (labels, value)
 ANSWER_SECONDS = 10.0
-START, RESTART = (
-    f"service syslogauth {verb}" if sys.platform.startswith("freebsd") else f"systemctl {verb} syslogauth" for verb in ("start", "restart")
+FREEBSD = sys.platform.startswith("freebsd")
+START, RESTART, RELOAD, STOP = (
+    f"service syslogauth {verb}" if FREEBSD else f"systemctl {verb} syslogauth" for verb in ("start", "restart", "reload", "stop")
 )
+LOG = "grep syslogauth /var/log/daemon.log | tail" if FREEBSD else "journalctl -u syslogauth -n 20"  # what it has said
 AS_ROOT = "run it as root: syslogauth doctor"
 
 
@@ -48,6 +51,7 @@ class Site:
     on_stop: str
     silent_after_seconds: float
     scrape: Callable[[], Figures | None]
+    max_addresses: float = math.inf
     mistakes: tuple[str, ...] = ()
     send: bool = False
     root: Path = Path("/")

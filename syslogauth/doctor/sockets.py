@@ -1,6 +1,7 @@
 """The sockets: are they bound, how large a receive buffer did the kernel grant, and has it dropped datagrams."""
 
 import errno
+import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,11 +18,14 @@ ENDS_SOON_DAYS = 14
 
 
 def check(site: Site) -> Iterator[Finding]:
+    streams = {"tcp": site.tcp, "tls": site.tls}
     if site.figures is None:
         if daemon.runs(site.state_directory) is not False:
-            yield from _without_metrics(site)
+            yield from taken({"udp": site.udp, **streams})
+            yield warn(SUBJECT, "not looked at: only the daemon's metrics tell it", 'metrics.listen = "127.0.0.1:9514"')
         return
     yield from bound(site.udp, site.each("receive_buffer_bytes", "listen"))
+    yield from taken(streams)
     limit = kernel_limit(site)
     yield from buffers(site.each("receive_buffer_bytes", "listen"), site.receive_buffer_bytes, limit, freebsd=site.freebsd)
     yield from certificates(site.each("tls_certificate_expiry_timestamp_seconds", "certificate"), site.now)
@@ -40,7 +44,8 @@ def bound(places: Sequence[Endpoint], granted: Mapping[str, float]) -> Iterator[
     for place in places:
         if str(place) not in granted and place.port:
             has = ", ".join(sorted(granted)) or "nothing"
-            yield fail("sockets", f"{place} is configured, and the daemon has {has}", RESTART)
+            handed = f"{RESTART}; where a socket unit hands them over, listen.udp = {json.dumps(sorted(granted))}"
+            yield fail("sockets", f"{place} is configured, and the daemon has {has}", handed if granted else RESTART)
     if granted:
         yield ok("sockets", f"bound: {', '.join(sorted(granted))}")
 
@@ -81,20 +86,22 @@ def certificates(ends: Mapping[str, float], now: float) -> Iterator[Finding]:
             yield (fail if days <= 0 else warn)("certificate", text, f"renew what tls.{name} names, and reload syslogauth")
 
 
-def _without_metrics(site: Site) -> Iterator[Finding]:
-    """By whether the port is taken, which the system tells everybody."""
-    asked = {str(place): _is_free(place) for place in site.udp if place.port}
-    if free := [place for place, is_free in asked.items() if is_free]:
+def taken(places: Mapping[str, Sequence[Endpoint]]) -> Iterator[Finding]:
+    """By whether a port is taken, which the system tells everybody, but not by whom. `places`: by transport."""
+    asked = {f"{transport} {place}": _is_free(place, transport) for transport, of in places.items() for place in of if place.port}
+    if free := [where for where, is_free in asked.items() if is_free]:
         yield fail("sockets", f"nobody is bound to {', '.join(free)}", f"{RESTART}, and look at its log")
     elif None in asked.values():
-        yield warn("sockets", "whether they are bound is not for this user to see", AS_ROOT)
-    else:
-        yield ok("sockets", f"somebody is bound to {', '.join(map(str, site.udp))}")
-    yield warn(SUBJECT, "not looked at: only the daemon's metrics tell it", 'metrics.listen = "127.0.0.1:9514"')
+        yield warn("sockets", f"whether {', '.join(asked)} are bound is not for this user to see", AS_ROOT)
+    elif asked:
+        yield ok("sockets", f"somebody is bound to {', '.join(asked)}")
 
 
-def _is_free(place: Endpoint) -> bool | None:
-    with socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def _is_free(place: Endpoint, transport: str) -> bool | None:
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:  # connections that have just ended hold no port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((place.host, place.port))
         except OSError as error:

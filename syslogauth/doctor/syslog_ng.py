@@ -75,6 +75,11 @@ def _paths(blocks: list[tuple[str, str, str, str]], found: Found) -> None:
 
 def passed(text: str) -> frozenset[str]:
     """The facilities that a filter lets through at info. What is not understood lets everything through."""
+    return frozenset[str]().union(*map(_all_of, re.split(r"\bor\b", text)))
+
+
+def _all_of(text: str) -> frozenset[str]:
+    """Of words without an `or`."""
     facilities = frozenset(FACILITIES)
     for negated, names in re.findall(r"(\bnot\s+)?\bfacility\s*\(([^)]*)\)", text):
         of = {name.strip("\"' ") for name in re.split(r"[,\s]+", names)} & set(FACILITIES)

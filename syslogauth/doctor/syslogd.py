@@ -111,15 +111,16 @@ def addresses(host: str) -> list[str]:
         return [host]
     try:
         return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)]
-    except OSError:
+    except (OSError, UnicodeError):  # UnicodeError: no name could be so
         return []
 
 
 def reaches(forward: Forward, places: Mapping[str, Sequence[Endpoint]], local: bool) -> bool:
     """Whether what is sent there comes to one of our places. `local`: whether its host is this one."""
     texts = addresses(forward.host)
+    everybody = EVERYBODY if any("." in text for text in texts) else {"::"}
     return any(
-        place.port == forward.port and (place.host in texts or (place.host in EVERYBODY and local)) for place in places[forward.transport]
+        place.port == forward.port and (place.host in texts or (place.host in everybody and local)) for place in places[forward.transport]
     )
 
 
@@ -163,6 +164,9 @@ def judge(
 
 def line_for(name: str, facility: str, places: Mapping[str, Sequence[Endpoint]], freebsd: bool) -> str:
     """The command that makes the forwarding line and has it taken."""
+    if name == "rsyslogd" and places["tcp"] and not places["udp"]:
+        over_tcp = f"{facility}.info @@(o){reached_at(places['tcp'][0])}"
+        return f"echo '{over_tcp}' >/etc/rsyslog.d/60-syslogauth.conf && systemctl restart rsyslog"
     if not places["udp"]:
         return "listen.udp, and a forwarding line (deploy/)"
     target = reached_at(places["udp"][0])

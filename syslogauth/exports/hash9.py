@@ -216,7 +216,7 @@ def _parse(page: bytes, number: int, order: str) -> _Page:
     found, _, following, count, lowest, kind = struct.unpack_from(order + PAGE_HEADER, page)
     if kind == 0 and not any(page):
         return _Page(0, (), is_sorted=True)  # libdb reserves pages for buckets to come
-    if found != number or kind not in (PAGE_TYPE, UNSORTED_PAGE_TYPE) or count % 2 or HEADER_BYTES + 2 * count > lowest:
+    if found != number or kind not in (PAGE_TYPE, UNSORTED_PAGE_TYPE) or count % 2 or HEADER_BYTES + 2 * count > min(lowest, len(page)):
         raise ValueError(f"damaged map: page {number} says that it is page {found}, type {kind}, with {count} items from {lowest}")
     items = []
     end = len(page)

@@ -98,6 +98,9 @@ CF_CASES: list[tuple[str, Edit, list[Level], list[Level], str]] = [  # what is w
     ("no rule for <OK>", rules("R$*<OK>\t$# OK\n", ""), [FAIL], [FAIL], "no rule R$*<OK>"),
     ("<OK> says $@", rules("$# OK", "$@ OK"), [FAIL], [FAIL], "lets nobody relay"),
     ("<OK> says $#error", rules("$# OK", "$#error $: 550 no"), [FAIL], [FAIL], "lets nobody relay"),
+    ("<?> relays", rules("$@ NoPopAuth", "$# OK"), [FAIL], [FAIL], "lets everybody relay"),
+    ("all relay after", rules("R<?>\t$@ NoPopAuth\n", "R$*\t$# OK\n"), [FAIL], [FAIL], "lets everybody relay"),
+    ("all relay before", rules("rcpt\n", "rcpt\nR$+\t$# OK\n"), [FAIL], [FAIL], "lets everybody relay"),
     ("no look-up", lambda text: text.replace(RULES, "SLocal_check_rcpt\n"), [FAIL], [FAIL], "no rule of Local_check_rcpt looks into"),
     ("in another ruleset", rules("Local_check_rcpt", "Mine"), [WARN], [FAIL], "looked up in Mine"),
     ("-N", k_line("hash -N -a<OK>"), [FAIL], [FAIL], "end in a NUL"),
@@ -143,6 +146,13 @@ def test_the_form_of_ipv6_keys_is_held_against_sendmails(
 )
 def test_without_an_option_the_build_decides_the_form(about: str, expected: bool | None) -> None:
     assert expected is sendmail.compressed(cf.read(""), about)
+
+
+def test_only_an_address_is_asked_for() -> None:
+    """Whatever else somebody wrote into the map is not said to a sendmail that root runs."""
+    keys = {b"\n.D{x}y", b"example.org", b"198.51.100.1", b"ipv6:x\n/quit", b"ipv6:2001:db8:0:0:0:0:0:25"}
+    clients, absent = sendmail.chosen(keys, WatchedMap(Path("/m.db")))
+    assert (["198.51.100.1", "IPv6:2001:db8:0:0:0:0:0:25"], "192.0.2.254") == (clients, absent)
 
 
 def test_a_prefix_of_the_keys_is_looked_for(host: Netns, right: tuple[Path, str, WatchedMap]) -> None:

@@ -1,6 +1,7 @@
 """`backup` and `restore`: each a process of its own, with no daemon running; and what a damaged text is refused with."""
 
 import gzip
+import io
 import json
 import os
 import stat
@@ -8,10 +9,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from syslogauth.backup import DamageError, Granted, read
+from syslogauth.backup import DamageError, Granted, lines_of, read
 from tests.needs import need
 from tests.site import PACKED, A, B, C, Site, nobody
 from tests.unit.inside import Inside
@@ -108,6 +110,41 @@ def test_a_damaged_text_is_refused_with_its_line(text: bytes, said: str) -> None
     with pytest.raises(DamageError) as refused:
         list(read(text.splitlines(keepends=True)))
     assert str(refused.value).startswith(said)
+
+
+class Zeros(io.RawIOBase):
+    """A text without an end or a line, as a small .gz can hold one."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.taken += len(buffer)
+        assert self.taken < 1 << 20
+        buffer[:] = bytes(len(buffer))
+        return len(buffer)
+
+
+def test_a_line_without_an_end_is_not_read_to_it() -> None:
+    with pytest.raises(DamageError, match="line 1: longer than"):
+        list(read(lines_of(io.BufferedReader(Zeros()))))
+
+
+def test_no_text_of_a_backup_drives_the_terminal(inside: Inside, tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(HEAD + b'{"\\u001b[2J\\n":1}\n' + END)
+    refused = inside.ask("restore", str(tmp_path / "b")).stderr
+    assert (1, True) == (len(refused.splitlines()), "\\x1b[2J\\n" in refused)
+    now = int(time.time() * 1000)
+    grant = GRANT.replace(b"1700001800000", str(now + 60_000).encode()).replace(b"1700000000000", str(now).encode())
+    rows = grant.replace(b'"imap"', b'"\\u001b[1m"').replace(b'"dovecot"', b'"\\u001b[2m"')
+    (tmp_path / "b").write_bytes(HEAD + rows + b'{"rows":1,"unreadable":0}\n')
+    assert 0 == inside.ask("restore", str(tmp_path / "b")).returncode
+    shown = inside.ask("list").stdout + inside.ask("top", "--once").stdout
+    assert 4 == shown.count("\\x1b[")
+    assert "\x1b" not in shown
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

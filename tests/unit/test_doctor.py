@@ -3,7 +3,9 @@
 import fcntl
 import socket
 import subprocess
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -63,9 +65,46 @@ def test_a_daemon_runs_while_it_holds_its_lock(tmp_path: Path) -> None:
         assert daemon.runs(tmp_path) is True
 
 
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on standard error."""
+
+
+def test_whether_it_is_ready_is_asked_of_itself_whatever_proxy_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), Page) as server, socket.socket() as proxy:
+        Thread(target=server.serve_forever, daemon=True).start()
+        proxy.bind(("127.0.0.1", 0))  # and does not listen
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert "" == daemon.ready(looked_at(tmp_path, metrics=Endpoint(*server.server_address), figures=figures(build_info=1.0)))
+        server.shutdown()
+
+
+def test_who_does_not_speak_http_is_no_ready_daemon(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def greet() -> None:
+            asking, _ = stranger.accept()
+            with asking:
+                asking.recv(4096)
+                asking.sendall(b"220 mail ESMTP\r\n")
+
+        Thread(target=greet, daemon=True).start()
+        assert "" != daemon.ready(looked_at(tmp_path, metrics=Endpoint(*stranger.getsockname()), figures=figures(build_info=1.0)))
+
+
 def test_a_commit_that_failed_is_told(tmp_path: Path) -> None:
     assert FAIL in levels(daemon.check(looked_at(tmp_path, figures=figures(table_writable=0))))
     assert FAIL not in levels(daemon.check(looked_at(tmp_path, figures=figures(table_writable=1))))
+
+
+def test_a_reload_that_was_refused_is_told(tmp_path: Path) -> None:
+    assert FAIL in levels(daemon.check(looked_at(tmp_path, figures=figures(config_last_reload_successful=0))))
+    assert FAIL not in levels(daemon.check(looked_at(tmp_path, figures=figures(config_last_reload_successful=1))))
 
 
 # sockets
@@ -96,7 +135,19 @@ def test_the_kernels_limit_is_read(tmp_path: Path) -> None:
 
 def test_a_place_that_the_daemon_has_not_is_told() -> None:
     assert [OK] == levels(sockets.bound([HERE], {str(HERE): 1}))
-    assert [FAIL, OK] == levels(sockets.bound([HERE], {"127.0.0.1:514": 1}))
+    missed, _ = sockets.bound([HERE], {"[::]:514": 1})
+    assert (FAIL, True) == (missed.level, missed.mend.endswith('where a socket unit hands them over, listen.udp = ["[::]:514"]'))
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_a_port_on_which_nobody_listens_is_told(transport: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        site = looked_at(tmp_path, figures={}, udp=(), **{transport: (Endpoint(*listening.getsockname()),)})
+        assert [OK] == levels(sockets.check(site), "sockets")
+        with socket.create_connection(listening.getsockname()), listening.accept()[0]:
+            pass
+        listening.close()
+        assert [FAIL] == levels(sockets.check(site), "sockets")
 
 
 def test_lost_datagrams_are_told() -> None:

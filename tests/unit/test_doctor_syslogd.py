@@ -96,6 +96,7 @@ RSYSLOG = [
     ("mail.* /var/log/mail.log\n& @127.0.0.1:5140", [("127.0.0.1", 5140, "udp", {"mail"}, 0)]),
     ("mail.* /var/log/mail.log\n& stop\nmail.info @127.0.0.1:5140", [("127.0.0.1", 5140, "udp", set(), 1)]),
     ("mail.* ~\n*.info @127.0.0.1:5140", [("127.0.0.1", 5140, "udp", {"*"}, 1)]),
+    (':msg, contains, "(" stop\nmail.info @127.0.0.1:5140', [("127.0.0.1", 5140, "udp", {"mail"}, 0)]),
     ("auth.* stop\nmail.info @127.0.0.1:5140", [("127.0.0.1", 5140, "udp", {"mail"}, 0)]),
     ("# mail.info @127.0.0.1:5140", []),
     ('mail.info action(type="omfile" file="/var/log/mail.log")', []),
@@ -124,6 +125,7 @@ SYSLOG_NG = [
     (DESTINATION + "filter f { facility(mail, local0); };\nlog { source(s); filter(f); destination(d_sa); };", {"mail", "local0"}),
     (DESTINATION + "filter f { not facility(mail); };\nlog { source(s); filter(f); destination(d_sa); };", {"*"}),
     (DESTINATION + "filter f { facility(mail) and level(err..emerg); };\nlog { source(s); filter(f); destination(d_sa); };", set()),
+    (DESTINATION + "filter f { facility(mail) or facility(local0); };\nlog { filter(f); destination(d_sa); };", {"mail", "local0"}),
     (DESTINATION + "log { source(s); destination(d_sa); };", {"*"}),
     ('log { source(s); filter { facility(mail); }; destination { udp("127.0.0.1" port(5140)); }; };', {"mail"}),
     (DESTINATION + "# log { source(s); destination(d_sa); };", None),
@@ -235,6 +237,9 @@ def test_where_other_hosts_are_listed_too_this_one_need_not_send() -> None:
         ("192.0.2.1", "192.0.2.1", True, True),
         ("0.0.0.0", "192.0.2.1", True, True),
         ("0.0.0.0", "192.0.2.1", False, False),
+        ("::", "::1", True, True),
+        ("::", "127.0.0.1", True, True),  # of a socket unit it is for both
+        ("0.0.0.0", "::1", True, False),
         ("127.0.0.1", "localhost", True, True),
         ("192.0.2.1", "127.0.0.1", True, False),
     ],
@@ -246,6 +251,8 @@ def test_a_line_reaches_the_place_that_listens_at_its_address(place: str, host: 
 
 def test_a_name_that_nobody_knows_has_no_address() -> None:
     assert [] == addresses("nobody.invalid")
+    assert [] == addresses("log..example.org")
+    assert [] == addresses("x" * 64 + ".example.org")
 
 
 @pytest.mark.parametrize("name", ["rsyslogd", "syslog-ng", "syslogd", "freebsd"])
@@ -259,6 +266,15 @@ def test_the_command_that_mends_makes_a_line_that_is_right(name: str, tmp_path: 
     read, main = {"rsyslogd": (rsyslog.read, rsyslog.CONF), "syslog-ng": (syslog_ng.read, syslog_ng.CONF)}.get(name, (bsd.read, bsd.CONF))
     assert [Level.OK] == [finding.level for finding in judged(read(texts_below(tmp_path), path).forwards)]
     assert main
+
+
+def test_where_nobody_listens_for_datagrams_rsyslogs_line_is_for_tcp_with_counted_octets(tmp_path: Path) -> None:
+    places = {"udp": (), "tcp": (HERE,), "tls": ()}
+    line, path = line_for("rsyslogd", "mail", places, False).partition(" && ")[0].split(" >")
+    write(tmp_path, path, line.removeprefix("echo '").removesuffix("'"))
+    (forward,) = rsyslog.read(texts_below(tmp_path), path).forwards
+    assert ("tcp", frozenset(("mail",)), True) == (forward.transport, forward.facilities, syslogd.reaches(forward, places, True))
+    assert line.startswith("echo 'mail.info @@(o)")
 
 
 # repeated messages

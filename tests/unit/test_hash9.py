@@ -159,6 +159,7 @@ def test_a_key_that_libdb_would_store_otherwise_is_refused(key: bytes) -> None:
         pytest.param(overwrite(CHAINED, PAGE + 25, "=B", 7), "type 7", id="not a hash page"),
         pytest.param(overwrite(CHAINED, PAGE + 20, "=H", 3), "with 3 items", id="a key without a value"),
         pytest.param(overwrite(CHAINED, PAGE + 20, "=H", 60_000), "with 60000 items", id="more items than fit"),
+        pytest.param(overwrite(CHAINED, PAGE + 20, "=2H", 20_000, 65_535), "with 20000 items", id="more items than the page has bytes"),
         pytest.param(overwrite(CHAINED, PAGE + 26, "=H", 5000), "lies at 5000", id="an item behind the page"),
     ],
 )

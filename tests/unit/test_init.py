@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from syslogauth.cli.steps import steps
 from syslogauth.config import parse
 from syslogauth.core.formats import FORMATS
 from syslogauth.settings import Endpoint
+from tests.appliance import clean_environment
 from tests.needs import need
 from tests.site import ask
 
@@ -132,6 +134,19 @@ def test_what_is_there_is_never_overwritten(made: Made) -> None:
     assert f"there  map              /etc/mail/popauth.db ({mend})\n" in done.stdout
 
 
+def test_a_file_that_found_no_room_is_not_there_and_is_not_taken_for_the_administrators(made: Made) -> None:
+    """Half a configuration would be right, with defaults for what it lacks."""
+    need("root")
+    root = made(*DEBIAN, *SENDMAIL)
+    words = [sys.executable, "-m", "syslogauth", "init", "--root", str(root), "--write"]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -f 4; exec "$@"', "sh", *words], capture_output=True, text=True, check=False, env=clean_environment()
+    )
+    assert (73, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert not (root / "etc/syslogauth.toml").exists()
+    assert "done" == states(told(root, "--write"))["/etc/syslogauth.toml"]
+
+
 def test_a_symbolic_link_is_there_too_and_is_not_followed(made: Made) -> None:
     need("root")
     root = made(*DEBIAN, *SENDMAIL)
@@ -142,6 +157,8 @@ def test_a_symbolic_link_is_there_too_and_is_not_followed(made: Made) -> None:
     assert ("there", "there") == (found["/etc/mail/popauth.db"], found["/etc/tmpfiles.d/syslogauth.conf"])
     assert not (root / "elsewhere").exists()
     assert 0 == (root / "etc/passwd").stat().st_uid
+    assert "it stays; to be put right: it is a symbolic link, and the file itself is to be there" in init(root).stdout
+    assert "chown" not in init(root).stdout, "which would give away what the link leads to"
 
 
 def test_the_service_may_write_where_the_configuration_has_the_maps(made: Made) -> None:
