@@ -1,13 +1,16 @@
 """The process that reads streams, in a thread of the test's with an event loop of its own, on real sockets and a real table."""
 
 import asyncio
+import logging
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import structlog
 
@@ -85,8 +88,12 @@ def running(
     sources: Sources | None = None,
     listening: dict[str, socket.socket] | None = None,
     users: bool = False,
+    said: TextIO = sys.stdout,
 ) -> Iterator[Running]:
-    """`listening`: sockets by transport, where they are not to be made here on loopback. Ends in order, and fails where the process did."""
+    """`listening`: sockets by transport, where they are not to be made here on loopback; `said`: where its log goes.
+
+    Ends in order, and fails where the process did.
+    """
     directory.mkdir(exist_ok=True)
     ours, theirs = socket.socketpair()
     authority, pairs, tls = None, {}, None
@@ -99,11 +106,15 @@ def running(
     intake = Intake(sources or Sources(LOOPBACK, frozenset(("mail",))), Policy(1800, frozenset(("imap",))))
     table = Table(directory / "table", 10_000, BOUNDS)
     parent, failure = Control(ours), list[BaseException]()
+    # whatever another test of this process has set up for all loggers
+    log = structlog.wrap_logger(
+        structlog.WriteLogger(said), [structlog.processors.JSONRenderer()], structlog.make_filtering_bound_logger(logging.INFO)
+    )
     streams_made = threading.Event()
     made: list[Streams] = []
 
     async def live() -> None:
-        made.append(Streams(intake, table, Control(theirs), structlog.get_logger(), "streams", allowance or ALLOWANCE, tls, users=users))
+        made.append(Streams(intake, table, Control(theirs), log, "streams", allowance or ALLOWANCE, tls, users=users))
         streams_made.set()
         await made[0].run(listening.items())
 

@@ -2,8 +2,10 @@
 
 import io
 import json
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from syslogauth.core.address import Networks
 from syslogauth.core.batch import Batch
@@ -23,6 +25,13 @@ ZIMBRA = (
     STAMP + b"mailboxd: INFO  [ImapServer-138] [name=bob;ip=198.51.100.3;oip=192.0.2.25;via=198.51.100.3(nginx/1.2.0);] "
     b"imap - user bob authenticated, mechanism=LOGIN"
 )
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    """configure() is for all loggers of the process, those of other tests too."""
+    yield
+    structlog.reset_defaults()
 
 
 def new(*, require_port: bool = False) -> Intake:
