@@ -158,28 +158,20 @@ def test_so_many_connections_and_no_more_until_one_ends(tmp_path: Path, allowanc
             client.close()
 
 
-def test_who_has_shown_no_certificate_keeps_nobody_out(tmp_path: Path) -> None:
-    with running(tmp_path, Allowance(3, 100), secure=True) as one:
+@pytest.mark.parametrize(
+    ("allowance", "reason"),
+    [(Allowance(3, 100), "max_connections"), (Allowance(100, 3), "max_connections_per_peer")],
+    ids=["of all", "of one address"],
+)
+def test_who_has_shown_no_certificate_keeps_nobody_out(tmp_path: Path, allowance: Allowance, reason: str) -> None:
+    with running(tmp_path, allowance, secure=True) as one:
         strangers = [one.connect("tls") for _ in range(3)]
         one.until_open(3)
         with one.connect_tls(one.pairs["mail1"]) as client:
             client.sendall(counted(A))
             one.until_received(1)
             assert closed(strangers[0])
-        assert 1 == one.ended()["tls", "max_connections"]
-        for stranger in strangers:
-            stranger.close()
-
-
-def test_who_has_shown_no_certificate_keeps_nobody_of_his_own_address_out(tmp_path: Path) -> None:
-    with running(tmp_path, Allowance(100, 3), secure=True) as one:
-        strangers = [one.connect("tls") for _ in range(3)]
-        one.until_open(3)
-        with one.connect_tls(one.pairs["mail1"]) as client:
-            client.sendall(counted(A))
-            one.until_received(1)
-            assert closed(strangers[0])
-        assert 1 == one.ended()["tls", "max_connections_per_peer"]
+        assert 1 == one.ended()["tls", reason]
         for stranger in strangers:
             stranger.close()
         one.until_open(0)
