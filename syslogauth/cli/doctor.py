@@ -12,12 +12,12 @@ from dataclasses import asdict
 from syslogauth.assembly import maps_of
 from syslogauth.cli import EX_NO
 from syslogauth.cli.listing import escaped
-from syslogauth.cli.scrape import scrape
 from syslogauth.config import Config, ConfigError, load
 from syslogauth.doctor import configuration
 from syslogauth.doctor.checkup import examine
 from syslogauth.doctor.finding import Finding, Level
 from syslogauth.doctor.site import Site, WatchedMap
+from syslogauth.scrape import scrape
 from syslogauth.settings import map_file
 
 COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31"}

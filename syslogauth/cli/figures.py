@@ -21,8 +21,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from syslogauth.assembly import maps_of
-from syslogauth.cli.scrape import Figures, total
 from syslogauth.config import Config
+from syslogauth.scrape import Figures, total
 from syslogauth.settings import map_file
 from syslogauth.table import Table
 

@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 from syslogauth.cli import figures
-from syslogauth.cli.scrape import scrape, unready
 from syslogauth.cli.site import configuration, open_table, speaking_of_the_table
+from syslogauth.scrape import scrape, unready
 from syslogauth.table import Table
 
 SLICE = 2000

@@ -29,9 +29,9 @@ from rich.live import Live
 from syslogauth.cli import CommandError, figures
 from syslogauth.cli.frame import frame
 from syslogauth.cli.listing import row_of
-from syslogauth.cli.scrape import Figures, scrape, total, unready
 from syslogauth.cli.site import configuration, open_table, speaking_of_the_table
 from syslogauth.config import Config
+from syslogauth.scrape import Figures, scrape, total, unready
 from syslogauth.table import Table
 
 WINDOW_SECONDS = 10.0

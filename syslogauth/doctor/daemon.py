@@ -2,18 +2,14 @@
 
 import fcntl
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
 
 from syslogauth.doctor.finding import Finding, fail, ok, warn
 from syslogauth.doctor.site import LOG, RELOAD, START, Site
+from syslogauth.scrape import unready
 
 SUBJECT = "daemon"
-READY_SECONDS = 2.0
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever http_proxy says: it is our own daemon
 
 
 def runs(state_directory: Path) -> bool | None:
@@ -65,11 +61,4 @@ def ready(site: Site) -> str:
     """The reason that /-/ready gives."""
     if site.metrics is None or site.figures is None:
         return ""
-    try:
-        with DIRECT.open(f"http://{site.metrics}/-/ready", timeout=READY_SECONDS):
-            return ""
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.read(1000).decode(errors="replace").strip()
-    except (OSError, HTTPException) as error:
-        return f"does not answer: {error}"
+    return unready(site.metrics) or ""

@@ -15,10 +15,10 @@ import pytest
 from rich.console import Console
 
 from syslogauth.cli.frame import frame
-from syslogauth.cli.scrape import Figures, scrape
 from syslogauth.cli.top import LOOKED_AT, History, newest
 from syslogauth.core.login import Grant
 from syslogauth.record import Bounds
+from syslogauth.scrape import Figures, scrape
 from syslogauth.settings import Endpoint
 from syslogauth.table import Table
 from tests.appliance import clean_environment

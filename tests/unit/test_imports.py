@@ -21,7 +21,7 @@ LAYERS = (
     ("children", "processes"),
     ("assembly", "receiver", "streams", "exporter", "child", "endpoint", "places", "notify"),
     ("pipeline", "connections", "following"),
-    ("control", "maps", "roster", "listeners", "ledger", "committer", "vitals"),
+    ("control", "maps", "roster", "listeners", "ledger", "committer", "vitals", "scrape"),
     ("table", "publish", "config", "metrics", "logs", "tidings"),
     ("merge", "nameless", "store"),
     ("backup", "importing", "limits", "sweep", "blocks", "maplock", "addresses", "agenda", "duty"),
@@ -49,7 +49,13 @@ HOMES = {
     "rich": {"cli"},
     "shtab": {"cli.completion"},
     "asyncio_dgram": {"receiver", "listeners.udp"},
-    "prometheus_client": {"daemon", "endpoint", "ledger", "vitals", "cli"},  # not the children, which start faster without its HTTP servers
+    "prometheus_client": {
+        "daemon",
+        "endpoint",
+        "ledger",
+        "vitals",
+        "scrape",
+    },  # not the children, which start faster without its HTTP servers
     "asyncio": {"daemon", "child", "children", "processes", "pipeline", "receiver", "connections", "streams", "listeners.udp", "cli"},
     "ssl": {"certificates", "connections", "listeners.tls"},
 }
